@@ -1,0 +1,31 @@
+/** The subpath `qmtp/protocol`: QMTP without a socket, in any JavaScript runtime. */
+export { ClientConnection, type PackageResponses } from "./client-connection.js";
+export { type AddressEncoding, type Envelope, encodeAddress } from "./envelope.js";
+export { DEFAULT_PACKAGE_LIMITS, LONGEST_NETSTRING, type PackageLimits } from "./limits.js";
+export { LineDecoder } from "./line-decoder.js";
+export type { MessageInfo } from "./message-info.js";
+export {
+	BODY,
+	type Encoding,
+	MESSAGE,
+	PACKAGE_END,
+	PackageDecoder,
+	type PackageEvent,
+	type PackageStep,
+	RECIPIENT,
+	SENDER,
+} from "./package-decoder.js";
+export { encodePackage } from "./package-encoder.js";
+export type { Access, AccessRights, Peer } from "./peer.js";
+export {
+	accepted,
+	deferred,
+	encodeResponses,
+	type QmtpResponse,
+	rejected,
+	type Status,
+	type Verdict,
+} from "./response.js";
+export { ResponseDecoder } from "./response-decoder.js";
+export { ResponseQueue } from "./response-queue.js";
+export { ServerConnection, type ServerEvent } from "./server-connection.js";

@@ -1,0 +1,323 @@
+/**
+ * An incremental decoder for packages: a message, a sender and a list of recipients, each a netstring.
+ *
+ * Two nested netstring decoders and not one fused machine: "the series of encoded recipient addresses is in turn
+ * encoded as a netstring", and nesting is that sentence. `step()` hands up ranges and allocates nothing; `next()`
+ * makes an event of each step.
+ *
+ * It holds at most one address, and only if a chunk ends inside it. Bodies are never held.
+ *
+ * Source: D. J. Bernstein, "Quick Mail Transfer Protocol (QMTP)", section 4.
+ */
+import { ProtocolError, UsageError } from "../errors.js";
+import { BYTES, END, LENGTH, NEED_DATA, NetstringDecoder } from "../netstring/decoder.js";
+import { DEFAULT_PACKAGE_LIMITS, LONGEST_NETSTRING, type PackageLimits } from "./limits.js";
+
+/** How lines of a message end on the wire: LF (first byte of the message netstring LF) or CR LF (first byte CR). */
+export type Encoding = "lf" | "crlf";
+
+/** What a {@link PackageDecoder} came upon. */
+export type PackageEvent =
+	/** A message begins. `length` is the number of body bytes declared; the byte that tells the encoding is not counted. */
+	| { readonly type: "message"; readonly encoding: Encoding; readonly length: number }
+	/** Bytes of the body as sent: a view into the chunk, valid as long as the caller leaves the chunk alone. */
+	| { readonly type: "body"; readonly bytes: Uint8Array }
+	/** An address: a copy; null if it was over the limit and dropped. */
+	| { readonly type: "sender" | "recipient"; readonly address: Uint8Array | null }
+	/** The last byte of the package was read. */
+	| { readonly type: "end" };
+
+/** Steps of {@link PackageDecoder.step}; 0 is `NEED_DATA`. */
+export const MESSAGE = 1;
+export const BODY = 2;
+export const SENDER = 3;
+export const RECIPIENT = 4;
+export const PACKAGE_END = 5;
+
+/** What {@link PackageDecoder.step} came upon. */
+export type PackageStep =
+	| typeof NEED_DATA
+	| typeof MESSAGE
+	| typeof BODY
+	| typeof SENDER
+	| typeof RECIPIENT
+	| typeof PACKAGE_END;
+
+/**
+ * Decodes a stream of packages, whatever the chunks it comes in. Call `receive(chunk)`, then `next()` until it
+ * returns null.
+ */
+export class PackageDecoder {
+	/** The encoding of the current message, from its MESSAGE step on. */
+	encoding: Encoding = "lf";
+	/** The number of body bytes of the current message as declared, from its MESSAGE step on. */
+	length = 0;
+	/** The bytes of a BODY, SENDER or RECIPIENT step, from `start` to `end`, valid until the next step. */
+	chunk: Uint8Array;
+	start = 0;
+	end = 0;
+	/** At a SENDER or RECIPIENT step: the address was over the limit and dropped; there is no range. */
+	tooLong = false;
+
+	readonly #limits: PackageLimits;
+	readonly #outer: NetstringDecoder;
+	readonly #inner: NetstringDecoder;
+	#part: number = PART_MESSAGE;
+	#bodyFrom = -1; // the body starts here in the range that held the first byte; -1 before that byte
+	#skipping = false;
+	#listEnd = 0; // stream offset of the comma that ends the list
+	#address: Uint8Array | null = null; // where an address is gathered that a chunk's end cuts
+	#gathered = 0;
+	#holding = false; // a piece of an address is in the chunk, and nowhere else yet
+	#ended = false;
+	#error: ProtocolError | null = null;
+
+	/** @throws UsageError `ERR_QMTP_OPTION` if a limit is no number of bytes. */
+	constructor(limits: Partial<PackageLimits> = {}) {
+		this.#limits = { ...DEFAULT_PACKAGE_LIMITS, ...limits };
+		for (const [name, value] of Object.entries(this.#limits)) {
+			if (!(value >= 0))
+				throw new UsageError("ERR_QMTP_OPTION", `${name} must be a number of bytes, not ${value}`);
+		}
+		this.#outer = new NetstringDecoder({ maxLength: this.#longestMessage });
+		this.#inner = new NetstringDecoder({ maxLength: LONGEST_NETSTRING });
+		this.chunk = this.#outer.chunk;
+	}
+
+	/** True between two packages: no byte of the next one has been read. */
+	get idle(): boolean {
+		return this.#part === PART_MESSAGE && this.#outer.idle;
+	}
+
+	/** Offset in the stream of the next byte to be read. */
+	get offset(): number {
+		return this.#outer.offset - (this.#part === PART_LIST_BYTES ? this.#outer.end - this.#inner.end : 0);
+	}
+
+	/**
+	 * Gives the decoder the next chunk. It stays the caller's, and must not change until `next()` has returned null.
+	 *
+	 * @throws UsageError `ERR_NETSTRING_UNREAD` if the chunk before it was not read to its end, `ERR_QMTP_ENDED` after
+	 * `receiveEnd()`.
+	 */
+	receive(chunk: Uint8Array): void {
+		if (this.#ended) throw new UsageError("ERR_QMTP_ENDED", "receive() after receiveEnd()");
+		if (this.#part === PART_LIST_BYTES || this.#bodyFrom > 0) {
+			throw new UsageError("ERR_NETSTRING_UNREAD", "call next() until it returns null before receive()");
+		}
+		this.#outer.receive(chunk);
+	}
+
+	/**
+	 * Says that no more bytes will come. A package cut short is no error: whoever sent it has changed its mind, and it
+	 * is thrown away.
+	 *
+	 * @returns True if the stream ended between two packages, false if inside one.
+	 */
+	receiveEnd(): boolean {
+		this.#ended = true;
+		return this.idle;
+	}
+
+	/**
+	 * The next event, or null if the chunk is used up.
+	 *
+	 * @throws ProtocolError `ERR_NETSTRING_*`, `ERR_QMTP_MESSAGE_EMPTY`, `ERR_QMTP_MESSAGE_ENCODING`,
+	 * `ERR_QMTP_RECIPIENT_OVERRUN`; each further call throws the same error.
+	 */
+	next(): PackageEvent | null {
+		switch (this.step()) {
+			case NEED_DATA:
+				return null;
+			case MESSAGE:
+				return { type: "message", encoding: this.encoding, length: this.length };
+			case BODY:
+				return { type: "body", bytes: this.chunk.subarray(this.start, this.end) };
+			case SENDER:
+				return { type: "sender", address: this.copyAddress() };
+			case RECIPIENT:
+				return { type: "recipient", address: this.copyAddress() };
+			default:
+				return { type: "end" };
+		}
+	}
+
+	/** A copy of the address of a SENDER or RECIPIENT step, or null if it was too long. */
+	copyAddress(): Uint8Array | null {
+		if (this.tooLong) return null;
+		// It copies, since an address outlives its chunk and a view would pin it. (Not slice: Buffer's is a view.)
+		const address = new Uint8Array(this.end - this.start);
+		address.set(this.chunk.subarray(this.start, this.end));
+		return address;
+	}
+
+	/** Hands up no more bytes of the current message's body: they are read and dropped. */
+	skipBody(): void {
+		this.#skipping = true;
+	}
+
+	/** The same as `next()` without making an event: what was found is in the public fields. */
+	step(): PackageStep {
+		if (this.#error !== null) throw this.#error;
+		try {
+			if (this.#part === PART_MESSAGE) return this.#stepMessage();
+			if (this.#part === PART_SENDER) return this.#stepSender();
+			return this.#stepList();
+		} catch (error) {
+			if (error instanceof ProtocolError) this.#error = error;
+			throw error;
+		}
+	}
+
+	#stepMessage(): PackageStep {
+		const outer = this.#outer;
+		for (;;) {
+			if (this.#bodyFrom > 0) {
+				// The rest of the range that began with the first byte.
+				this.start = this.#bodyFrom;
+				this.#bodyFrom = 0;
+				if (this.start < outer.end && !this.#skipping) return this.#body();
+			}
+			switch (outer.next()) {
+				case NEED_DATA:
+					return NEED_DATA;
+				case LENGTH:
+					if (outer.length === 0) this.#fail("ERR_QMTP_MESSAGE_EMPTY", "message netstring without a byte", 1);
+					this.#bodyFrom = -1;
+					this.#skipping = false;
+					break;
+				case BYTES:
+					if (this.#bodyFrom === 0) {
+						if (this.#skipping) break;
+						this.start = outer.start;
+						return this.#body();
+					}
+					this.#readEncoding();
+					return MESSAGE;
+				case END:
+					this.#part = PART_SENDER;
+					outer.maxLength = LONGEST_NETSTRING;
+					return this.#stepSender();
+			}
+		}
+	}
+
+	#readEncoding(): void {
+		const outer = this.#outer;
+		const first = outer.chunk[outer.start];
+		if (first !== LF && first !== CR) {
+			const message = "message starts with neither LF nor CR";
+			this.#fail("ERR_QMTP_MESSAGE_ENCODING", message, outer.end - outer.start);
+		}
+		this.encoding = first === LF ? "lf" : "crlf";
+		this.length = outer.length - 1;
+		this.#bodyFrom = outer.start + 1;
+	}
+
+	#body(): PackageStep {
+		this.chunk = this.#outer.chunk;
+		this.end = this.#outer.end;
+		return BODY;
+	}
+
+	#stepSender(): PackageStep {
+		if (!this.#readAddress(this.#outer)) return NEED_DATA;
+		this.#part = PART_LIST;
+		this.#outer.maxLength = this.#limits.recipientBytes;
+		return SENDER;
+	}
+
+	#stepList(): PackageStep {
+		const outer = this.#outer;
+		const inner = this.#inner;
+		for (;;) {
+			if (this.#part === PART_LIST_BYTES) {
+				if (this.#readAddress(inner)) return RECIPIENT;
+				this.#part = PART_LIST; // the range is used up
+			}
+			switch (outer.next()) {
+				case NEED_DATA:
+					return NEED_DATA;
+				case LENGTH:
+					inner.reset(outer.offset);
+					this.#listEnd = outer.offset + outer.length;
+					break;
+				case BYTES:
+					this.#part = PART_LIST_BYTES;
+					inner.receive(outer.chunk, outer.start, outer.end);
+					break;
+				case END:
+					// Only a length that the list's end cuts can get here: all else was seen at the colon.
+					if (!inner.idle) this.#fail("ERR_QMTP_RECIPIENT_OVERRUN", OVERRUN, 1);
+					this.#part = PART_MESSAGE;
+					outer.maxLength = this.#longestMessage;
+					return PACKAGE_END;
+			}
+		}
+	}
+
+	/** Reads a netstring as an address. True: it is complete, and in `chunk`, `start`, `end` or `tooLong`. */
+	#readAddress(decoder: NetstringDecoder): boolean {
+		for (;;) {
+			switch (decoder.next()) {
+				case NEED_DATA:
+					this.#keepAddress();
+					return false;
+				case LENGTH:
+					if (decoder === this.#inner && decoder.offset + decoder.length >= this.#listEnd) {
+						this.#fail("ERR_QMTP_RECIPIENT_OVERRUN", OVERRUN, this.#outer.end - decoder.end);
+					}
+					this.tooLong = decoder.length > this.#limits.addressBytes;
+					this.#gathered = 0;
+					this.start = this.end = 0;
+					break;
+				case BYTES:
+					if (this.tooLong) break;
+					this.#addressRange(decoder.chunk, decoder.start, decoder.end);
+					this.#holding = true;
+					break;
+				case END:
+					if (this.#gathered > 0) {
+						this.#keepAddress();
+						this.#addressRange(this.#address as Uint8Array, 0, this.#gathered);
+					}
+					this.#holding = false;
+					return true;
+			}
+		}
+	}
+
+	#addressRange(chunk: Uint8Array, start: number, end: number): void {
+		this.chunk = chunk;
+		this.start = start;
+		this.end = end;
+	}
+
+	/** Copies the piece of an address that is in the chunk, before the chunk goes away. */
+	#keepAddress(): void {
+		if (!this.#holding) return;
+		this.#address ??= new Uint8Array(this.#limits.addressBytes);
+		this.#address.set(this.chunk.subarray(this.start, this.end), this.#gathered);
+		this.#gathered += this.end - this.start;
+		this.#holding = false;
+	}
+
+	/** The longest message netstring that is read at all: a body of CR LF lines may shrink to half. */
+	get #longestMessage(): number {
+		return Math.max(2 * this.#limits.messageBytes + 1, LONGEST_NETSTRING);
+	}
+
+	#fail(code: ProtocolError["code"], message: string, before: number): never {
+		throw new ProtocolError(code, message, this.#outer.offset - before);
+	}
+}
+
+const OVERRUN = "recipient is longer than the list it stands in";
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+const PART_MESSAGE = 0;
+const PART_SENDER = 1;
+const PART_LIST = 2;
+const PART_LIST_BYTES = 3; // in a range of the list, which the inner decoder reads

@@ -1,0 +1,53 @@
+/**
+ * Encoding of packages. The message's body is not touched: what goes before it and what goes behind it is made here,
+ * and the body is sent between the two as it is.
+ *
+ * Source: D. J. Bernstein, "Quick Mail Transfer Protocol (QMTP)", section 4.
+ */
+import { netstringHead, netstringSize, writeHead, writeNetstring } from "../netstring/encoder.js";
+import { type AddressEncoding, type Envelope, encodeAddress } from "./envelope.js";
+import type { Encoding } from "./package-decoder.js";
+
+/**
+ * Encodes what stands around a body.
+ *
+ * @param message - `encoding` says what line ends the body has; `length` is the number of its bytes.
+ * @returns `head`, then exactly `length` bytes of body, then `tail`, make one package. Both are new arrays.
+ * @throws UsageError `ERR_QMTP_ADDRESS` if an address cannot be encoded, `ERR_QMTP_OPTION` if the length is no whole
+ * number of bytes.
+ */
+export function encodePackage(
+	envelope: Envelope,
+	message: { readonly encoding: Encoding; readonly length: number },
+	addressEncoding: AddressEncoding = "utf-8",
+): { head: Uint8Array; tail: Uint8Array } {
+	return {
+		head: encodePackageHead(message.encoding, message.length),
+		tail: encodePackageTail(envelope, addressEncoding),
+	};
+}
+
+function encodePackageHead(encoding: Encoding, length: number): Uint8Array {
+	const netstring = netstringHead(length + 1); // the byte that tells the encoding counts
+	const head = new Uint8Array(netstring.length + 1);
+	head.set(netstring);
+	head[netstring.length] = encoding === "lf" ? LF : CR;
+	return head;
+}
+
+function encodePackageTail(envelope: Envelope, addressEncoding: AddressEncoding): Uint8Array {
+	const sender = encodeAddress(envelope.sender, addressEncoding);
+	const recipients = envelope.recipients.map((recipient) => encodeAddress(recipient, addressEncoding));
+	const listLength = recipients.reduce((sum, recipient) => sum + netstringSize(recipient.length), 0);
+	const tail = new Uint8Array(1 + netstringSize(sender.length) + netstringSize(listLength));
+	tail[0] = COMMA; // of the message
+	let offset = writeNetstring(tail, 1, sender);
+	offset = writeHead(tail, offset, listLength);
+	for (const recipient of recipients) offset = writeNetstring(tail, offset, recipient);
+	tail[offset] = COMMA;
+	return tail;
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+const COMMA = 0x2c;
