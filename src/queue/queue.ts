@@ -25,7 +25,8 @@ export interface Queue {
 /** One message on its way into a queue. */
 export interface Delivery {
 	/**
-	 * Hands over the next bytes of the message: they are the queue's from now on, and it may keep the view.
+	 * Hands over the next bytes of the message. Nobody changes them from now on: the queue may keep the view, which
+	 * pins the chunk around it, and must not write into it.
 	 *
 	 * @returns Nothing, or a promise if the caller is to wait before the next call. It throws or rejects with a
 	 * `QueueError` if the message cannot be stored; the caller then calls `abort`.

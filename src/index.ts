@@ -1,0 +1,37 @@
+/** The main entry, `qmtp`: the server, the client, and the words that both speak. Queues have their own subpaths. */
+export {
+	ProtocolError,
+	type ProtocolErrorCode,
+	QmtpError,
+	type QmtpErrorCode,
+	QueueError,
+	type QueueErrorCode,
+	TransportError,
+	type TransportErrorCode,
+	UsageError,
+	type UsageErrorCode,
+} from "./errors.js";
+export type { AddressEncoding, Envelope } from "./protocol/envelope.js";
+export type { PackageLimits } from "./protocol/limits.js";
+export type { MessageInfo } from "./protocol/message-info.js";
+export type { Encoding } from "./protocol/package-decoder.js";
+export type { Access, AccessRights, Peer } from "./protocol/peer.js";
+export {
+	accepted,
+	deferred,
+	type QmtpResponse,
+	rejected,
+	type Status,
+	type Verdict,
+} from "./protocol/response.js";
+export type { Delivery, Queue } from "./queue/queue.js";
+export { acceptAnyone, recipientDomains, type ServerHooks } from "./server/hooks.js";
+export type { ServerLimits, ServerOptions, ServerTimeouts } from "./server/options.js";
+export type { DisconnectReport, FaultContext, PackageReport } from "./server/reports.js";
+export {
+	type CloseOptions,
+	type ListenTarget,
+	QmtpServer,
+	type ServerEvents,
+} from "./server/server.js";
+export type { WebStreamPair } from "./server/transport.js";

@@ -1,0 +1,123 @@
+/**
+ * The responses of one session on their way out: those that a queue still works on, those that wait for earlier ones,
+ * and the moment when they are written.
+ *
+ * They are flushed when the session is about to wait for input, and by a setImmediate that is armed when it waits for
+ * anything else or when a commit settles; so all that one turn of the event loop brings goes out in one write.
+ */
+import { encodeResponses, type QmtpResponse } from "../protocol/response.js";
+import type { ServerConnection } from "../protocol/server-connection.js";
+import { Commit } from "./commit.js";
+import type { ServerSettings } from "./options.js";
+import type { Timers } from "./timers.js";
+import type { Transport } from "./transport.js";
+
+/** Gives each package its responses, in order. */
+export class Answers {
+	/** False after a write that the client did not keep up with. */
+	writable = true;
+	/** When the last answer was written, on the clock of the timers. */
+	lastWrite = 0;
+	/** Packages answered. */
+	packages = 0;
+
+	readonly #connection: ServerConnection;
+	readonly #transport: Transport;
+	readonly #settings: ServerSettings;
+	readonly #timers: Timers;
+	readonly #commits = new Set<Commit>();
+	#owed = 0; // responses that packages read to their end are still to get
+	#armed = false;
+	#room: { readonly packages: number; readonly resolve: () => void } | null = null;
+
+	constructor(connection: ServerConnection, transport: Transport, settings: ServerSettings, timers: Timers) {
+		this.#connection = connection;
+		this.#transport = transport;
+		this.#settings = settings;
+		this.#timers = timers;
+	}
+
+	/** Gives the responses to package `number`, one for each of its recipients. */
+	give(number: number, responses: readonly QmtpResponse[]): void {
+		this.packages++;
+		this.#owed += responses.length;
+		this.#connection.respond(number, responses);
+	}
+
+	/**
+	 * The responses to package `number` will come later.
+	 *
+	 * @param recipients - How many there will be.
+	 * @param outcome - Never rejects. If it takes longer than `timeouts.commit`, `late` makes them.
+	 * @param then - Called with whichever they are.
+	 */
+	expect(
+		number: number,
+		recipients: number,
+		outcome: Promise<readonly QmtpResponse[]>,
+		late: () => readonly QmtpResponse[],
+		then: (responses: readonly QmtpResponse[]) => void,
+	): void {
+		this.#owed += recipients;
+		const deadline = this.#timers.now + this.#settings.timeouts.commit;
+		const commit = new Commit(outcome, deadline, late, (responses) => {
+			this.#commits.delete(commit);
+			this.#owed -= recipients;
+			this.give(number, responses);
+			this.arm();
+			then(responses);
+		});
+		this.#commits.add(commit);
+	}
+
+	/** Answers for the queue where it is too slow. */
+	check(now: number): void {
+		for (const commit of this.#commits) {
+			if (commit.deadline > now) break; // all have the same time, so the oldest comes first
+			commit.timeOut();
+		}
+	}
+
+	/**
+	 * Room for one more package: fewer than `packages` are held back, and not too many responses. Nothing if there is,
+	 * else a promise of it.
+	 */
+	roomFor(packages: number): Promise<void> | undefined {
+		if (this.#hasRoom(packages)) return undefined;
+		this.flush();
+		if (this.#hasRoom(packages)) return undefined;
+		return new Promise((resolve) => {
+			this.#room = { packages, resolve };
+		});
+	}
+
+	/** Flushes when this turn of the event loop is over. */
+	arm(): void {
+		if (this.#armed) return;
+		this.#armed = true;
+		setImmediate(() => {
+			this.#armed = false;
+			this.flush();
+		});
+	}
+
+	/** Writes what may be sent now. */
+	flush(): void {
+		const responses = this.#connection.transmit();
+		if (responses.length > 0) {
+			this.#owed -= responses.length;
+			this.lastWrite = this.#timers.now;
+			this.writable = this.#transport.write(encodeResponses(responses));
+		}
+		const room = this.#room;
+		if (room === null || !this.#hasRoom(room.packages)) return;
+		this.#room = null;
+		room.resolve();
+	}
+
+	#hasRoom(packages: number): boolean {
+		const { pending } = this.#connection;
+		// One package alone may have any number of recipients; its responses are bounded by the limits of a package.
+		return pending < packages && (pending === 0 || this.#owed <= this.#settings.limits.recipients);
+	}
+}

@@ -1,0 +1,59 @@
+/** The hooks by which the user of a server decides, and two that are ready-made. Hooks are awaited. */
+import type { MessageInfo } from "../protocol/message-info.js";
+import type { Access, Peer } from "../protocol/peer.js";
+import type { Verdict } from "../protocol/response.js";
+import { NOT_MY_DOMAIN } from "./refusals.js";
+
+/**
+ * Decisions of a server. A hook may return its answer or a promise of it. One that throws is a fault, and the answer
+ * is Z: mail is put off, never lost, and the connection stays.
+ */
+export interface ServerHooks {
+	/**
+	 * Who may talk, and with which rights. It runs once a connection, before anything is read. `false` closes the
+	 * connection. Without this hook everybody may talk and nobody may relay.
+	 */
+	authorize?(peer: Peer): Access | Promise<Access>;
+	/** Runs when a message's length is known and none of its body was read: for quotas and sizes. */
+	message?(message: MessageInfo): Verdict | Promise<Verdict>;
+	/** Runs when the envelope sender is known, after the body. */
+	sender?(address: string, message: MessageInfo): Verdict | Promise<Verdict>;
+	/**
+	 * Runs for each recipient, in order, also when the message or its sender was refused. Without this hook only
+	 * connections with the right to relay have their recipients taken. It gets the address as the client sent it.
+	 */
+	recipient?(address: string, message: MessageInfo): Verdict | Promise<Verdict>;
+}
+
+/**
+ * A `recipient` hook that takes mail for these domains, and for all domains from connections that may relay.
+ *
+ * The rules are those of qmail's control/rcpthosts: `example.com` is that domain alone, `.example.com` all domains
+ * below it. What counts is the part after the last `@`, in lower case; an address without `@` is local and passes.
+ *
+ * Source: qmail-smtpd(8), control file rcpthosts.
+ */
+export function recipientDomains(domains: Iterable<string>): NonNullable<ServerHooks["recipient"]> {
+	const allowed = new Set<string>();
+	for (const domain of domains) allowed.add(domain.toLowerCase());
+	return (address, message) => {
+		if (message.access.relay === true || isAllowed(address, allowed)) return undefined;
+		return NOT_MY_DOMAIN;
+	};
+}
+
+/** A `recipient` hook that takes mail for anybody. Behind it the queue must be one that delivers nothing onward. */
+export function acceptAnyone(): Verdict {
+	return undefined;
+}
+
+function isAllowed(address: string, allowed: ReadonlySet<string>): boolean {
+	const at = address.lastIndexOf("@");
+	if (at === -1) return true;
+	const domain = address.slice(at + 1).toLowerCase();
+	if (allowed.has(domain)) return true;
+	for (let dot = domain.indexOf("."); dot !== -1; dot = domain.indexOf(".", dot + 1)) {
+		if (allowed.has(domain.slice(dot))) return true;
+	}
+	return false;
+}

@@ -1,0 +1,146 @@
+/** What a server can be told, and the defaults. */
+import { hostname as osHostname } from "node:os";
+import { UsageError } from "../errors.js";
+import type { AddressEncoding } from "../protocol/envelope.js";
+import { DEFAULT_PACKAGE_LIMITS, type PackageLimits } from "../protocol/limits.js";
+import type { Queue } from "../queue/queue.js";
+import type { ServerHooks } from "./hooks.js";
+
+/** How much a server takes. All are finite, and none may be zero but `messageBytes` and `addressBytes`. */
+export interface ServerLimits extends PackageLimits {
+	/**
+	 * Recipients of one package that are taken; those beyond it get Z.
+	 * @defaultValue 10000
+	 */
+	readonly recipients: number;
+	/**
+	 * Packages of one connection that may be in commit at once.
+	 * @defaultValue 1000
+	 */
+	readonly pipelined: number;
+	/**
+	 * Connections at once; the newest is closed.
+	 * @defaultValue 61
+	 */
+	readonly connections: number;
+}
+
+/** How long a server waits, in milliseconds. `Infinity` is allowed. */
+export interface ServerTimeouts {
+	/**
+	 * Without a byte from the client while it is owed nothing, or with answers that it does not read.
+	 * @defaultValue 600000 (10 minutes)
+	 */
+	readonly idle: number;
+	/**
+	 * The whole connection.
+	 * @defaultValue 3600000 (1 hour; the specification's bound)
+	 */
+	readonly session: number;
+	/**
+	 * For a queue to commit one message; then its recipients get Z, and a later result is dropped.
+	 * @defaultValue 600000 (10 minutes)
+	 */
+	readonly commit: number;
+	/**
+	 * For the client to close its side after the server has closed its own.
+	 * @defaultValue 5000
+	 */
+	readonly linger: number;
+}
+
+/** Options of a `QmtpServer`. */
+export interface ServerOptions {
+	/** Where mail goes. The server opens deliveries in it and does not close it. */
+	readonly queue: Queue;
+	/** What is decided about clients, messages and addresses. See {@link ServerHooks}. */
+	readonly hooks?: ServerHooks;
+	/**
+	 * This host's name, for the Received field.
+	 * @defaultValue os.hostname()
+	 */
+	readonly hostname?: string;
+	/**
+	 * Puts a Received field on top of each message.
+	 * @defaultValue true
+	 */
+	readonly received?: boolean;
+	/**
+	 * How addresses become strings. With `"utf-8"` an address that is not UTF-8 is refused by itself (#5.1.3);
+	 * `"latin1"` loses nothing.
+	 * @defaultValue "utf-8"
+	 */
+	readonly addressEncoding?: AddressEncoding;
+	readonly limits?: Partial<ServerLimits>;
+	readonly timeouts?: Partial<ServerTimeouts>;
+}
+
+/** {@link ServerOptions} with all defaults in place. */
+export interface ServerSettings {
+	readonly queue: Queue;
+	readonly hooks: ServerHooks;
+	readonly hostname: string;
+	readonly received: boolean;
+	readonly addressEncoding: AddressEncoding;
+	readonly limits: ServerLimits;
+	readonly timeouts: ServerTimeouts;
+}
+
+/** Puts the defaults in. @throws UsageError `ERR_QMTP_OPTION` for what makes no sense. */
+export function serverSettings(options: ServerOptions): ServerSettings {
+	if (typeof options?.queue?.open !== "function") {
+		throw new UsageError("ERR_QMTP_OPTION", "a server needs a queue: new QmtpServer({ queue })");
+	}
+	const { addressEncoding = "utf-8" } = options;
+	if (addressEncoding !== "utf-8" && addressEncoding !== "latin1") {
+		throw new UsageError(
+			"ERR_QMTP_OPTION",
+			`addressEncoding must be "utf-8" or "latin1", not ${addressEncoding}`,
+		);
+	}
+	return {
+		queue: options.queue,
+		hooks: options.hooks ?? {},
+		hostname: options.hostname ?? osHostname(),
+		received: options.received ?? true,
+		addressEncoding,
+		limits: numbers("limits", DEFAULT_LIMITS, options.limits),
+		timeouts: numbers("timeouts", DEFAULT_TIMEOUTS, options.timeouts),
+	};
+}
+
+function numbers<T extends object>(group: string, defaults: T, given: Partial<T> = {}): T {
+	const known = Object.keys(defaults);
+	const merged = { ...defaults };
+	for (const [name, value] of Object.entries(given)) {
+		if (!known.includes(name)) throw new UsageError("ERR_QMTP_OPTION", `there is no option ${group}.${name}`);
+		if (value === undefined) continue;
+		const least = MAY_BE_ZERO.has(name) ? 0 : 1;
+		if (typeof value !== "number" || !(value >= least)) {
+			throw new UsageError(
+				"ERR_QMTP_OPTION",
+				`${group}.${name} must be a number of at least ${least}, not ${value}`,
+			);
+		}
+		(merged as Record<string, unknown>)[name] = value;
+	}
+	return merged;
+}
+
+const MAY_BE_ZERO = new Set(["messageBytes", "addressBytes"]);
+
+const DEFAULT_LIMITS: ServerLimits = {
+	...DEFAULT_PACKAGE_LIMITS,
+	recipients: 10_000,
+	pipelined: 1000,
+	connections: 61,
+};
+
+const MINUTE = 60_000;
+
+const DEFAULT_TIMEOUTS: ServerTimeouts = {
+	idle: 10 * MINUTE,
+	session: 60 * MINUTE,
+	commit: 10 * MINUTE,
+	linger: 5000,
+};

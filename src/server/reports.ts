@@ -1,0 +1,36 @@
+/** What a server tells of packages, faults and connections, in its events. */
+import type { MessageInfo } from "../protocol/message-info.js";
+import type { Peer } from "../protocol/peer.js";
+import type { QmtpResponse } from "../protocol/response.js";
+
+/** What became of a package. */
+export interface PackageReport {
+	readonly peer: Peer;
+	readonly message: MessageInfo;
+	/** Null if it could not be read as an address. */
+	readonly sender: string | null;
+	/** In the client's order; null for those that could not be read as addresses. */
+	readonly recipients: readonly (string | null)[];
+	/** One for each recipient. */
+	readonly responses: readonly QmtpResponse[];
+	/** Bytes of body that were taken in, after line decoding; fewer than were sent if the message was refused. */
+	readonly bodyBytes: number;
+}
+
+/** Where a fault happened, as far as it is known. */
+export interface FaultContext {
+	readonly peer?: Peer;
+	readonly message?: MessageInfo;
+}
+
+/** How a connection ended. */
+export interface DisconnectReport {
+	readonly peer: Peer;
+	/** Packages answered. */
+	readonly packages: number;
+	/**
+	 * What ended it, if the client did not simply close: a ProtocolError, a TransportError of time or of a package cut
+	 * short, or an error of the system.
+	 */
+	readonly error?: Error;
+}

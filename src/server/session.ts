@@ -1,0 +1,336 @@
+/**
+ * One connection of a server, from its first byte to its last.
+ *
+ * It pulls a chunk, lets the connection say what is in it, and hands each step to the package's transaction. What a
+ * step must wait for, it waits for here, and so does the client: that is all the backpressure there is.
+ *
+ * However it ends, what was accepted is answered first, and input is read until the client has closed its side too:
+ * closing a socket with unread input makes the kernel throw away answers already written.
+ */
+import { ProtocolError, TransportError } from "../errors.js";
+import { NEED_DATA } from "../netstring/decoder.js";
+import type { MessageInfo } from "../protocol/message-info.js";
+import {
+	BODY,
+	MESSAGE,
+	PACKAGE_END,
+	type PackageStep,
+	RECIPIENT,
+	SENDER,
+} from "../protocol/package-decoder.js";
+import type { AccessRights, Peer } from "../protocol/peer.js";
+import type { QmtpResponse } from "../protocol/response.js";
+import { ServerConnection } from "../protocol/server-connection.js";
+import { Answers } from "./answers.js";
+import type { ServerSettings } from "./options.js";
+import { ReceivedField } from "./received.js";
+import { NOT_AUTHORIZED } from "./refusals.js";
+import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
+import type { Timed, Timers } from "./timers.js";
+import { Transaction, type TransactionContext } from "./transaction.js";
+import { INTERRUPTED, type Transport } from "./transport.js";
+
+/** What a session needs of its server. */
+export interface SessionContext {
+	readonly settings: ServerSettings;
+	readonly timers: Timers;
+	/** A new name for a message. */
+	newId(): string;
+	/** True if somebody listens to `package` events. */
+	readonly reportsPackages: boolean;
+	package(report: PackageReport): void;
+	fault(error: Error, context: FaultContext): void;
+}
+
+/** A session: `run()` it once. */
+export class Session implements Timed, TransactionContext {
+	readonly settings: ServerSettings;
+	readonly peer: Peer;
+	messageBytes: number;
+	refusal: QmtpResponse | null = null;
+
+	readonly #context: SessionContext;
+	readonly #transport: Transport;
+	readonly #receivedField: ReceivedField | null;
+	readonly #started = performance.now();
+	#connection: ServerConnection;
+	#answers: Answers;
+	#access: AccessRights = NO_RIGHTS;
+	#transaction: Transaction | null = null; // the package being read
+	#stopping: Stopping = RUNNING;
+	#error: Error | null = null; // why it ends
+	#wake: (() => void) | null = null; // ends the wait under way
+	#reading = false; // waiting for input, or for the client to read
+	#inputEnded = false;
+	#active: number; // when it began to
+	#endBy = Number.POSITIVE_INFINITY; // when the present step of ending has lasted too long
+
+	constructor(transport: Transport, peer: Peer, context: SessionContext) {
+		this.settings = context.settings;
+		this.peer = peer;
+		this.messageBytes = context.settings.limits.messageBytes;
+		this.#context = context;
+		this.#transport = transport;
+		this.#receivedField = context.settings.received
+			? new ReceivedField(peer, context.settings.hostname)
+			: null;
+		this.#active = context.timers.now;
+		this.#connection = new ServerConnection(this.settings.limits);
+		this.#answers = new Answers(this.#connection, transport, this.settings, context.timers);
+	}
+
+	/** Runs the session. Resolves when it has ended; never rejects. */
+	async run(): Promise<DisconnectReport> {
+		this.#context.timers.add(this);
+		try {
+			if (await this.#authorize()) {
+				await this.#receive();
+				await this.#finish();
+			}
+		} catch (error) {
+			this.#fail(error); // a bug of ours: the connection ends, the server does not
+		}
+		this.#transport.destroy();
+		this.#context.timers.remove(this);
+		const report = { peer: this.peer, packages: this.#answers.packages };
+		const error = this.#error ?? this.#transport.error;
+		return error === null ? report : { ...report, error };
+	}
+
+	/** Ends the session when the package being read is complete: at once if there is none. */
+	close(): void {
+		this.#stop(AFTER_PACKAGE, null);
+	}
+
+	/** Ends the session now, and answers nothing more. */
+	destroy(): void {
+		this.#stop(DESTROYED, new TransportError("ERR_QMTP_DESTROYED", "the server was destroyed"));
+		this.#transport.destroy();
+	}
+
+	check(now: number): void {
+		this.#answers.check(now);
+		const { idle, session } = this.settings.timeouts;
+		if (now >= this.#endBy) {
+			this.#stop(DESTROYED, null);
+		} else if (this.#stopping >= NOW) {
+			return; // its end is bounded by what stands above
+		} else if (now - this.#started >= session) {
+			this.#stop(NOW, new TransportError("ERR_QMTP_SESSION_TIMEOUT", `the connection lasted ${session} ms`));
+		} else if (this.#idle && now - Math.max(this.#active, this.#answers.lastWrite) >= idle) {
+			const error = new TransportError("ERR_QMTP_IDLE_TIMEOUT", `the client did nothing for ${idle} ms`);
+			this.#stop(this.#answers.writable ? NOW : DESTROYED, error);
+		}
+	}
+
+	get received(): Uint8Array | null {
+		const crlf = this.settings.queue.lines === "as-sent" && this.#connection.decoder.encoding === "crlf";
+		return this.#receivedField?.bytes(Date.now(), crlf ? "crlf" : "lf") ?? null;
+	}
+
+	skipBody(): void {
+		this.#connection.skipBody();
+	}
+
+	fault(error: Error, message: MessageInfo): void {
+		this.#context.fault(error, { peer: this.peer, message });
+	}
+
+	/** Asks who the peer is. @returns False if it may not talk. */
+	async #authorize(): Promise<boolean> {
+		const { hooks } = this.settings;
+		if (hooks.authorize !== undefined) {
+			try {
+				const access = await this.#orStop(Promise.resolve(hooks.authorize(this.peer)), AFTER_PACKAGE);
+				if (this.#stopping !== RUNNING) return false;
+				// What is neither true nor rights lets nobody in, whatever a hook without types may return.
+				if (access !== true && (typeof access !== "object" || access === null)) return false;
+				if (access !== true) this.#access = access;
+			} catch (error) {
+				this.#context.fault(asError(error), { peer: this.peer });
+				this.refusal = NOT_AUTHORIZED;
+			}
+		}
+		const { messageBytes } = this.#access;
+		if (messageBytes !== undefined) {
+			this.messageBytes = messageBytes;
+			this.#connection = new ServerConnection({ ...this.settings.limits, messageBytes });
+			this.#answers = new Answers(this.#connection, this.#transport, this.settings, this.#context.timers);
+		}
+		return true;
+	}
+
+	/** Reads packages until the client ends, or somebody stops the session. */
+	async #receive(): Promise<void> {
+		while (this.#stopping === RUNNING || (this.#stopping === AFTER_PACKAGE && !this.#connection.idle)) {
+			this.#answers.flush();
+			this.#active = this.#context.timers.now;
+			this.#reading = true;
+			if (!this.#answers.writable) {
+				await this.#orStop(this.#transport.drained());
+				this.#answers.writable = true;
+				continue;
+			}
+			const input = await this.#transport.read();
+			this.#reading = false;
+			if (input === INTERRUPTED) continue;
+			if (input === null) return this.#endInput();
+			try {
+				await this.#read(input);
+			} catch (error) {
+				if (error instanceof ProtocolError) this.#stop(NOW, error);
+				else this.#fail(error);
+			}
+		}
+	}
+
+	async #read(chunk: Uint8Array): Promise<void> {
+		const connection = this.#connection;
+		connection.receive(chunk);
+		for (let step = connection.step(); step !== NEED_DATA; step = connection.step()) {
+			const wait = this.#handle(step);
+			if (wait !== undefined) {
+				this.#answers.arm();
+				await this.#orStop(wait);
+			}
+			if (this.#stopping === RUNNING) continue;
+			// What follows the package in this chunk is dropped unanswered: its client will send it again.
+			if (this.#stopping !== AFTER_PACKAGE || step === PACKAGE_END) return;
+		}
+	}
+
+	#handle(step: PackageStep): Wait {
+		const { decoder } = this.#connection;
+		if (step === MESSAGE) return this.#begin();
+		const transaction = this.#transaction as Transaction;
+		if (step === BODY) return transaction.body(decoder.chunk.subarray(decoder.start, decoder.end));
+		if (step === SENDER) return transaction.sender(decoder);
+		if (step === RECIPIENT) return transaction.recipient(decoder);
+		return this.#end(transaction);
+	}
+
+	#begin(): Wait {
+		const { encoding, length } = this.#connection.decoder;
+		const { queue, addressEncoding } = this.settings;
+		const info = {
+			id: this.#context.newId(),
+			peer: this.peer,
+			access: this.#access,
+			encoding,
+			length,
+			exact: encoding === "lf" || queue.lines === "as-sent",
+			addressEncoding,
+		};
+		this.#transaction = new Transaction(info, this);
+		return this.#transaction.begin();
+	}
+
+	#end(transaction: Transaction): Wait {
+		this.#transaction = null;
+		const { number } = this.#connection;
+		const outcome = transaction.end();
+		if (outcome instanceof Promise) {
+			const late = () => transaction.timedOut();
+			this.#answers.expect(number, transaction.recipients.length, outcome, late, (responses) =>
+				this.#report(transaction, responses),
+			);
+		} else {
+			this.#answers.give(number, outcome);
+			this.#report(transaction, outcome);
+		}
+		return this.#answers.roomFor(this.settings.limits.pipelined);
+	}
+
+	#report(transaction: Transaction, responses: readonly QmtpResponse[]): void {
+		if (!this.#context.reportsPackages) return;
+		const { info: message, senderAddress: sender, recipients, bodyBytes } = transaction;
+		this.#context.package({ peer: this.peer, message, sender, recipients, responses, bodyBytes });
+	}
+
+	#endInput(): void {
+		this.#inputEnded = true;
+		this.#connection.receiveEnd();
+		if (this.#connection.idle || this.#transport.error !== null) return;
+		this.#error = new TransportError("ERR_QMTP_CONNECTION_CLOSED", "the client left inside a package");
+	}
+
+	/** Answers what is owed, closes our side, and reads on until the client has closed its own. */
+	async #finish(): Promise<void> {
+		const { timers } = this.#context;
+		const { commit, idle, linger } = this.settings.timeouts;
+		this.#endBy = timers.now + commit + idle;
+		const reason = this.#error ?? this.#transport.error ?? UNFINISHED;
+		const abandoned = this.#transaction?.abandon(reason);
+		if (abandoned !== undefined) await this.#orStop(abandoned);
+		const answered = this.#answers.roomFor(1);
+		if (answered !== undefined) await this.#orStop(answered);
+		if (this.#stopping === DESTROYED) return;
+		this.#answers.flush();
+		this.#endBy = timers.now + idle;
+		const ended = this.#transport.end().then(() => {
+			this.#endBy = timers.now + linger;
+		});
+		for (let dropped = 0; !this.#inputEnded && dropped <= LINGER_BYTES && !this.#destroyed; ) {
+			const input = await this.#transport.read();
+			if (input === null) this.#inputEnded = true;
+			else if (input !== INTERRUPTED) dropped += input.length;
+		}
+		if (!this.#destroyed) await this.#orStop(ended);
+	}
+
+	#stop(how: Stopping, error: Error | null): void {
+		if (how <= this.#stopping) return;
+		this.#stopping = how;
+		this.#error ??= error;
+		this.#wake?.();
+		this.#transport.interrupt();
+	}
+
+	#fail(error: unknown): void {
+		this.#context.fault(asError(error), { peer: this.peer });
+		this.#stop(NOW, asError(error));
+	}
+
+	/**
+	 * What `wait` comes to, or undefined if the session is stopped before: `from` tells how urgently it must be.
+	 * @param wait - If it rejects after that, nobody is told.
+	 */
+	#orStop<T>(
+		wait: Promise<T>,
+		from: Stopping = this.#stopping < NOW ? NOW : DESTROYED,
+	): Promise<T | undefined> {
+		if (this.#destroyed) return Promise.resolve(undefined);
+		return new Promise((resolve, reject) => {
+			this.#wake = () => {
+				if (this.#stopping >= from) resolve(undefined);
+			};
+			wait.then(resolve, reject);
+		});
+	}
+
+	get #destroyed(): boolean {
+		return this.#stopping === DESTROYED;
+	}
+
+	/** True while the client is to do something: send, or read what it is owed. */
+	get #idle(): boolean {
+		return this.#reading && (this.#connection.pending === 0 || !this.#answers.writable);
+	}
+}
+
+function asError(thrown: unknown): Error {
+	return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+type Wait = void | Promise<void>;
+
+/** How urgently a session is to end. */
+type Stopping = typeof RUNNING | typeof AFTER_PACKAGE | typeof NOW | typeof DESTROYED;
+const RUNNING = 0;
+const AFTER_PACKAGE = 1; // when the package being read is complete
+const NOW = 2; // when what is owed is answered
+const DESTROYED = 3; // nothing is answered
+
+const NO_RIGHTS: AccessRights = {};
+const UNFINISHED = new TransportError("ERR_QMTP_CONNECTION_CLOSED", "the connection ended inside a package");
+const LINGER_BYTES = 64 * 1024 * 1024;
