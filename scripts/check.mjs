@@ -7,6 +7,9 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { bin, root } from "./setup.mjs";
 
+// The package is built by then; without this, each `npm pack` would build it once more, by its "prepack".
+const AS_BUILT = { npm_config_ignore_scripts: "true" };
+
 const failures = [];
 await check({ name: "setup", command: ["scripts/setup.mjs"] });
 if (existsSync(bin("tsc"))) {
@@ -15,8 +18,8 @@ if (existsSync(bin("tsc"))) {
 		{ name: "docs", command: [bin("typedoc")] },
 		{ name: "core typecheck", command: [bin("tsc"), "--noEmit", "-p", "tsconfig.core.json"] },
 		{ name: "architecture", command: [bin("vitest"), "run", "test/architecture.test.ts"] },
-		{ name: "package", command: [bin("publint"), "--strict", "--pack", "npm"] },
-		{ name: "package types", command: [bin("attw"), "--pack", ".", "--profile", "esm-only"] },
+		{ name: "package", command: [bin("publint"), "--strict", "--pack", "npm"], env: AS_BUILT },
+		{ name: "package types", command: [bin("attw"), "--pack", ".", "--profile", "esm-only"], env: AS_BUILT },
 		{ name: "lint and format", command: [bin("biome"), "check", "."] },
 	];
 	const work = async () => {
@@ -34,18 +37,17 @@ if (failures.length > 0) {
 }
 
 /** Runs one check, a JavaScript file with its arguments, and says on one line how it went and how long it took. */
-async function check({ name, command }) {
+async function check({ name, command, env }) {
 	const started = performance.now();
-	const { ok, output } = await run(command);
+	const { ok, output } = await run(command, env);
 	const seconds = ((performance.now() - started) / 1000).toFixed(1);
 	console.log(`${ok ? "ok    " : "FAILED"}  ${name.padEnd(16)} ${seconds.padStart(6)} s`);
 	if (!ok) failures.push({ name, command, output });
 }
 
-function run(command) {
+function run(command, extra) {
 	return new Promise((resolve) => {
-		// The package is built already: without this, each `npm pack` below would build it once more.
-		const env = { ...process.env, npm_config_ignore_scripts: "true" };
+		const env = { ...process.env, ...extra };
 		const child = spawn(process.execPath, command, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
 		let output = "";
 		for (const stream of [child.stdout, child.stderr]) {

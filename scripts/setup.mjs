@@ -71,7 +71,7 @@ function isInstalled(wanted, installed) {
 function hashOfSources() {
 	const paths = ["package.json", "tsconfig.json", "tsconfig.build.json"];
 	for (const entry of readdirSync(join(root, "src"), { recursive: true, withFileTypes: true })) {
-		if (entry.isFile()) paths.push(join(entry.parentPath ?? entry.path, entry.name).slice(root.length + 1));
+		if (entry.isFile()) paths.push(join(entry.parentPath, entry.name).slice(root.length + 1));
 	}
 	const list = paths.sort().map((path) => `${hash(readFileSync(join(root, path)))}  ${path}\n`);
 	return hash(list.join(""));
@@ -79,10 +79,15 @@ function hashOfSources() {
 
 function run(what, command, args, quiet) {
 	if (!quiet) console.error(`qmtp: ${what} ...`);
-	const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", quiet ? "pipe" : 2, quiet ? "pipe" : 2] });
+	const result = spawnSync(command, args, {
+		cwd: root,
+		stdio: ["ignore", quiet ? "pipe" : 2, quiet ? "pipe" : 2],
+	});
 	if (result.status === 0) return;
 	if (quiet) process.stderr.write(`${result.stdout ?? ""}${result.stderr ?? ""}`);
-	console.error(`qmtp: ${what} failed: ${command} ${args.join(" ")}${result.error ? `: ${result.error.message}` : ""}`);
+	console.error(
+		`qmtp: ${what} failed: ${command} ${args.join(" ")}${result.error ? `: ${result.error.message}` : ""}`,
+	);
 	process.exit(result.status ?? 1);
 }
 

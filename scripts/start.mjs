@@ -13,7 +13,9 @@ const args = process.argv.slice(2);
 console.error(`Send it a message from another terminal:
   printf 'Subject: hello\\n\\nhi\\n' | npx qmtp send --host 127.0.0.1 --port ${port()} --sender me@example.org --recipient you@example.com`);
 
-const server = spawn(process.execPath, [join(root, "dist", "cli", "main.js"), "serve", ...args], { stdio: "inherit" });
+const server = spawn(process.execPath, [join(root, "dist", "cli", "main.js"), "serve", ...args], {
+	stdio: "inherit",
+});
 server.on("error", (error) => {
 	console.error(`qmtp: cannot run the server: ${error.message}`);
 	process.exit(1);

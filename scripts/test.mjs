@@ -27,14 +27,14 @@ function runVitest(args) {
 	const report = join(folder, "report.json");
 	try {
 		const reporters = ["--reporter=default", `--reporter=${join(root, "scripts", "test-reporter.mjs")}`];
-		const { status } = spawnSync(process.execPath, [bin("vitest"), "run", ...reporters, ...args], {
+		const { status, signal } = spawnSync(process.execPath, [bin("vitest"), "run", ...reporters, ...args], {
 			cwd: root,
 			stdio: "inherit",
 			env: { ...process.env, QMTP_TEST_REPORT: report },
 		});
 		const result = readReport(report);
 		if (status !== 0 && result.failed === 0) {
-			console.log(`vitest failed with exit code ${status}, though no test did`);
+			console.log(`vitest ended with ${signal ?? `exit code ${status}`}, though no test failed`);
 			result.failed = 1;
 		}
 		return result;
@@ -62,7 +62,7 @@ async function runTsd() {
 	}
 	const broken = new Set(diagnostics.map(({ fileName }) => relative(root, fileName)));
 	const failed = files.filter((file) => broken.delete(file)).length;
-	console.log(`type tests: ${files.length - failed} files passed, ${failed} failed`);
+	console.log(`type tests: ${files.length - failed} passed, ${failed} failed`);
 	// What is left is wrong outside of the tests, in package.json or in a declaration file of dist.
 	return { passed: files.length - failed, failed: failed + broken.size };
 }

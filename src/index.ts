@@ -1,4 +1,8 @@
 /** The main entry, `qmtp`: the server, the client, and the words that both speak. Queues have their own subpaths. */
+export { type CallOptions, QmtpClient, type SendOptions } from "./client/client.js";
+export type { Message, MessageOptions } from "./client/message.js";
+export type { ClientLimits, ClientOptions, ClientTimeouts } from "./client/options.js";
+export type { RecipientResult, SendResult } from "./client/result.js";
 export {
 	ProtocolError,
 	type ProtocolErrorCode,

@@ -138,7 +138,8 @@ export class NetstringDecoder {
 
 	#readLength(): NetstringStep {
 		if (this.#error !== null) throw this.#error;
-		const { chunk, maxLength } = this;
+		const { chunk } = this;
+		const maxLength = Math.min(this.maxLength, Number.MAX_SAFE_INTEGER); // whatever it was set to
 		const limit = this.#limit;
 		let position = this.end;
 		let state = this.#state;

@@ -25,6 +25,9 @@ export class ClientConnection {
 	#head = 0; // index of the oldest package without all its responses
 	#number = 0; // of the next package to be sent
 	#ended = false;
+	#expected = false; // a package was waiting when the current response began
+	#responseStart = 0; // stream offset of the current response
+	#error: ProtocolError | null = null;
 
 	/** Packages sent whose responses `next()` has not returned. */
 	get pending(): number {
@@ -57,19 +60,24 @@ export class ClientConnection {
 	/**
 	 * The oldest package that has all its responses, or null if more bytes are needed.
 	 *
-	 * @throws ProtocolError `ERR_QMTP_RESPONSE_UNEXPECTED` if a response comes while no package is unanswered, and the
-	 * errors of {@link ResponseDecoder.next}. What was returned before it stands.
+	 * @throws ProtocolError `ERR_QMTP_RESPONSE_UNEXPECTED` if a response begins while no package is unanswered, and the
+	 * errors of {@link ResponseDecoder.next}; each further call throws the same error. What was returned before it stands.
 	 */
 	next(): PackageResponses | null {
+		if (this.#error !== null) throw this.#error;
 		for (;;) {
 			const oldest = this.#waiting[this.#head];
 			if (oldest !== undefined && oldest.responses.length === oldest.recipients) return this.#take(oldest);
-			const offset = this.#decoder.offset;
+			if (this.#decoder.idle) {
+				this.#expected = oldest !== undefined;
+				this.#responseStart = this.#decoder.offset;
+			}
 			const response = this.#decoder.next();
 			if (response === null) return null;
-			if (oldest === undefined) {
+			if (oldest === undefined || !this.#expected) {
 				const message = "response to a package that was not sent";
-				throw new ProtocolError("ERR_QMTP_RESPONSE_UNEXPECTED", message, offset);
+				this.#error = new ProtocolError("ERR_QMTP_RESPONSE_UNEXPECTED", message, this.#responseStart);
+				throw this.#error;
 			}
 			oldest.responses.push(response);
 		}

@@ -91,7 +91,9 @@ export class PackageDecoder {
 
 	/** Offset in the stream of the next byte to be read. */
 	get offset(): number {
-		return this.#outer.offset - (this.#part === PART_LIST_BYTES ? this.#outer.end - this.#inner.end : 0);
+		const { end, offset } = this.#outer;
+		if (this.#part === PART_LIST_BYTES) return offset - (end - this.#inner.end);
+		return this.#bodyFrom > 0 ? offset - (end - this.#bodyFrom) : offset;
 	}
 
 	/**
@@ -110,7 +112,7 @@ export class PackageDecoder {
 
 	/**
 	 * Says that no more bytes will come. A package cut short is no error: whoever sent it has changed its mind, and it
-	 * is thrown away.
+	 * is thrown away. To be called when `next()` has returned null.
 	 *
 	 * @returns True if the stream ended between two packages, false if inside one.
 	 */
@@ -184,7 +186,6 @@ export class PackageDecoder {
 				case LENGTH:
 					if (outer.length === 0) this.#fail("ERR_QMTP_MESSAGE_EMPTY", "message netstring without a byte", 1);
 					this.#bodyFrom = -1;
-					this.#skipping = false;
 					break;
 				case BYTES:
 					if (this.#bodyFrom === 0) {
@@ -212,6 +213,7 @@ export class PackageDecoder {
 		this.encoding = first === LF ? "lf" : "crlf";
 		this.length = outer.length - 1;
 		this.#bodyFrom = outer.start + 1;
+		this.#skipping = false;
 	}
 
 	#body(): PackageStep {
@@ -261,11 +263,11 @@ export class PackageDecoder {
 		for (;;) {
 			switch (decoder.next()) {
 				case NEED_DATA:
-					this.#keepAddress();
+					this.#keepAddress(decoder.length);
 					return false;
 				case LENGTH:
 					if (decoder === this.#inner && decoder.offset + decoder.length >= this.#listEnd) {
-						this.#fail("ERR_QMTP_RECIPIENT_OVERRUN", OVERRUN, this.#outer.end - decoder.end);
+						this.#fail("ERR_QMTP_RECIPIENT_OVERRUN", OVERRUN, this.#outer.end - decoder.end + 1);
 					}
 					this.tooLong = decoder.length > this.#limits.addressBytes;
 					this.#gathered = 0;
@@ -278,7 +280,7 @@ export class PackageDecoder {
 					break;
 				case END:
 					if (this.#gathered > 0) {
-						this.#keepAddress();
+						this.#keepAddress(decoder.length);
 						this.#addressRange(this.#address as Uint8Array, 0, this.#gathered);
 					}
 					this.#holding = false;
@@ -293,11 +295,14 @@ export class PackageDecoder {
 		this.end = end;
 	}
 
-	/** Copies the piece of an address that is in the chunk, before the chunk goes away. */
-	#keepAddress(): void {
+	/** Copies the piece of an address of `length` bytes that is in the chunk, before the chunk goes away. */
+	#keepAddress(length: number): void {
 		if (!this.#holding) return;
-		this.#address ??= new Uint8Array(this.#limits.addressBytes);
-		this.#address.set(this.chunk.subarray(this.start, this.end), this.#gathered);
+		// For this address, and not for the longest one allowed: that may be Infinity.
+		if (this.#gathered === 0 && !(this.#address !== null && this.#address.length >= length)) {
+			this.#address = new Uint8Array(length);
+		}
+		(this.#address as Uint8Array).set(this.chunk.subarray(this.start, this.end), this.#gathered);
 		this.#gathered += this.end - this.start;
 		this.#holding = false;
 	}

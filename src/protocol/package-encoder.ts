@@ -4,6 +4,7 @@
  *
  * Source: D. J. Bernstein, "Quick Mail Transfer Protocol (QMTP)", section 4.
  */
+import { UsageError } from "../errors.js";
 import { netstringHead, netstringSize, writeHead, writeNetstring } from "../netstring/encoder.js";
 import { type AddressEncoding, type Envelope, encodeAddress } from "./envelope.js";
 import type { Encoding } from "./package-decoder.js";
@@ -28,6 +29,7 @@ export function encodePackage(
 }
 
 function encodePackageHead(encoding: Encoding, length: number): Uint8Array {
+	if (!(length >= 0)) throw new UsageError("ERR_QMTP_OPTION", `a body cannot have ${length} bytes`);
 	const netstring = netstringHead(length + 1); // the byte that tells the encoding counts
 	const head = new Uint8Array(netstring.length + 1);
 	head.set(netstring);

@@ -96,4 +96,4 @@ function isStatus(byte: number | undefined): boolean {
 
 const NOTHING = new Uint8Array(0);
 const LONGEST_RESPONSE = 65536; // qmail's clients keep 2,000 to 5,000 bytes of a text
-const utf8 = new TextDecoder();
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true }); // a U+FEFF in front is a character like any other

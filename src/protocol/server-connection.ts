@@ -38,7 +38,7 @@ export class ServerConnection {
 	readonly #responses = new ResponseQueue();
 	#number = -1;
 	#recipients = 0;
-	#close: "no" | "clean" | "cut" | "told" = "no";
+	#close: "no" | "untold" | "told" = "no";
 
 	/** @throws UsageError `ERR_QMTP_OPTION` if a limit is no number of bytes. */
 	constructor(limits: Partial<PackageLimits> = {}) {
@@ -67,7 +67,8 @@ export class ServerConnection {
 
 	/** Says that the client will send no more. It may still wait for responses. */
 	receiveEnd(): void {
-		if (this.#close === "no") this.#close = this.decoder.receiveEnd() ? "clean" : "cut";
+		this.decoder.receiveEnd();
+		if (this.#close === "no") this.#close = "untold";
 	}
 
 	/**
@@ -130,9 +131,8 @@ export class ServerConnection {
 	}
 
 	#closeEvent(): ServerEvent | null {
-		if (this.#close === "no" || this.#close === "told") return null;
-		const clean = this.#close === "clean";
+		if (this.#close !== "untold") return null;
 		this.#close = "told";
-		return { type: "close", clean };
+		return { type: "close", clean: this.idle };
 	}
 }

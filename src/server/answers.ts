@@ -7,9 +7,9 @@
  */
 import { encodeResponses, type QmtpResponse } from "../protocol/response.js";
 import type { ServerConnection } from "../protocol/server-connection.js";
+import type { Timers } from "../timers.js";
 import { Commit } from "./commit.js";
 import type { ServerSettings } from "./options.js";
-import type { Timers } from "./timers.js";
 import type { Transport } from "./transport.js";
 
 /** Gives each package its responses, in order. */

@@ -2,7 +2,7 @@
 import { hostname as osHostname } from "node:os";
 import { UsageError } from "../errors.js";
 import type { AddressEncoding } from "../protocol/envelope.js";
-import { DEFAULT_PACKAGE_LIMITS, type PackageLimits } from "../protocol/limits.js";
+import { DEFAULT_PACKAGE_LIMITS, type PackageLimits, withDefaults } from "../protocol/limits.js";
 import type { Queue } from "../queue/queue.js";
 import type { ServerHooks } from "./hooks.js";
 
@@ -104,30 +104,10 @@ export function serverSettings(options: ServerOptions): ServerSettings {
 		hostname: options.hostname ?? osHostname(),
 		received: options.received ?? true,
 		addressEncoding,
-		limits: numbers("limits", DEFAULT_LIMITS, options.limits),
-		timeouts: numbers("timeouts", DEFAULT_TIMEOUTS, options.timeouts),
+		limits: withDefaults("limits", DEFAULT_LIMITS, options.limits),
+		timeouts: withDefaults("timeouts", DEFAULT_TIMEOUTS, options.timeouts),
 	};
 }
-
-function numbers<T extends object>(group: string, defaults: T, given: Partial<T> = {}): T {
-	const known = Object.keys(defaults);
-	const merged = { ...defaults };
-	for (const [name, value] of Object.entries(given)) {
-		if (!known.includes(name)) throw new UsageError("ERR_QMTP_OPTION", `there is no option ${group}.${name}`);
-		if (value === undefined) continue;
-		const least = MAY_BE_ZERO.has(name) ? 0 : 1;
-		if (typeof value !== "number" || !(value >= least)) {
-			throw new UsageError(
-				"ERR_QMTP_OPTION",
-				`${group}.${name} must be a number of at least ${least}, not ${value}`,
-			);
-		}
-		(merged as Record<string, unknown>)[name] = value;
-	}
-	return merged;
-}
-
-const MAY_BE_ZERO = new Set(["messageBytes", "addressBytes"]);
 
 const DEFAULT_LIMITS: ServerLimits = {
 	...DEFAULT_PACKAGE_LIMITS,

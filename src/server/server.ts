@@ -7,11 +7,11 @@ import type { Duplex } from "node:stream";
 import { EventEmitter } from "eventemitter3";
 import { TransportError, UsageError } from "../errors.js";
 import type { Peer } from "../protocol/peer.js";
+import { Timers } from "../timers.js";
 import { type ServerOptions, type ServerSettings, serverSettings } from "./options.js";
 import { socketPeer } from "./peer.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
 import { Session, type SessionContext } from "./session.js";
-import { Timers } from "./timers.js";
 import { openTransport, type WebStreamPair } from "./transport.js";
 
 /**

@@ -21,12 +21,12 @@ import {
 import type { AccessRights, Peer } from "../protocol/peer.js";
 import type { QmtpResponse } from "../protocol/response.js";
 import { ServerConnection } from "../protocol/server-connection.js";
+import type { Timed, Timers } from "../timers.js";
 import { Answers } from "./answers.js";
 import type { ServerSettings } from "./options.js";
 import { ReceivedField } from "./received.js";
 import { NOT_AUTHORIZED } from "./refusals.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
-import type { Timed, Timers } from "./timers.js";
 import { Transaction, type TransactionContext } from "./transaction.js";
 import { INTERRUPTED, type Transport } from "./transport.js";
 
@@ -145,19 +145,23 @@ export class Session implements Timed, TransactionContext {
 				if (this.#stopping !== RUNNING) return false;
 				// What is neither true nor rights lets nobody in, whatever a hook without types may return.
 				if (access !== true && (typeof access !== "object" || access === null)) return false;
-				if (access !== true) this.#access = access;
+				if (access !== true) this.#grant(access);
 			} catch (error) {
 				this.#context.fault(asError(error), { peer: this.peer });
 				this.refusal = NOT_AUTHORIZED;
 			}
 		}
-		const { messageBytes } = this.#access;
+		return true;
+	}
+
+	#grant(access: AccessRights): void {
+		const { messageBytes } = access;
 		if (messageBytes !== undefined) {
-			this.messageBytes = messageBytes;
 			this.#connection = new ServerConnection({ ...this.settings.limits, messageBytes });
 			this.#answers = new Answers(this.#connection, this.#transport, this.settings, this.#context.timers);
+			this.messageBytes = messageBytes;
 		}
-		return true;
+		this.#access = access;
 	}
 
 	/** Reads packages until the client ends, or somebody stops the session. */
@@ -299,11 +303,11 @@ export class Session implements Timed, TransactionContext {
 		wait: Promise<T>,
 		from: Stopping = this.#stopping < NOW ? NOW : DESTROYED,
 	): Promise<T | undefined> {
-		if (this.#destroyed) return Promise.resolve(undefined);
 		return new Promise((resolve, reject) => {
 			this.#wake = () => {
 				if (this.#stopping >= from) resolve(undefined);
 			};
+			this.#wake(); // it may be too late already
 			wait.then(resolve, reject);
 		});
 	}

@@ -89,9 +89,9 @@ export class Transaction {
 		if (info.encoding === "crlf" && (!this.#asSent || length > messageBytes)) this.#lines = new LineDecoder();
 		const { hooks } = this.#context.settings;
 		if (hooks.message === undefined) return this.#open();
-		return this.#ask(
+		return this.#decide(
 			() => hooks.message?.(info),
-			(verdict) => (refuses(verdict) ? this.#refuseMessage(verdict) : this.#open()),
+			(refusal) => (refusal === null ? this.#open() : this.#refuseMessage(refusal)),
 		);
 	}
 
@@ -115,13 +115,10 @@ export class Transaction {
 		}
 		if (hooks.sender === undefined || this.#context.refusal !== null) return wait;
 		const ask = () =>
-			this.#ask(
+			this.#decide(
 				() => hooks.sender?.(address, this.info),
-				(verdict) => {
-					if (refuses(verdict)) this.#senderRefusal = verdict;
-				},
-				(failure) => {
-					this.#senderRefusal = failure;
+				(refusal) => {
+					this.#senderRefusal = refusal;
 				},
 			);
 		return wait === undefined ? ask() : wait.then(ask);
@@ -151,14 +148,11 @@ export class Transaction {
 			return;
 		}
 		const index = this.#refusals.push(null) - 1;
-		return this.#ask(
+		return this.#decide(
 			() => hooks.recipient?.(address, this.info),
-			(verdict) => {
-				if (refuses(verdict)) this.#refusals[index] = verdict;
-				else this.#taken.push(address + this.#suffix);
-			},
-			(failure) => {
-				this.#refusals[index] = failure;
+			(refusal) => {
+				this.#refusals[index] = refusal;
+				if (refusal === null) this.#taken.push(address + this.#suffix);
 			},
 		);
 	}
@@ -190,7 +184,7 @@ export class Transaction {
 			new QueueError("ERR_QMTP_QUEUE_COMMIT_TIMEOUT", "the queue did not commit a message in time"),
 			this.info,
 		);
-		return this.#responses([], COMMIT_TIMEOUT);
+		return this.#responses([], this.#shared ?? COMMIT_TIMEOUT);
 	}
 
 	/** The package will never be complete: throws away what was made for it. */
@@ -264,6 +258,7 @@ export class Transaction {
 	}
 
 	#writeFailed(error: unknown): Wait {
+		if (this.#abandoned !== null) return; // it was aborted under way
 		this.#refuseQueue(this.#failed(error));
 		return this.#abort(error instanceof Error ? error : new Error(String(error)));
 	}
@@ -278,20 +273,26 @@ export class Transaction {
 		this.#delivery = null;
 		if (delivery === null) return;
 		try {
-			return delivery.abort(reason).catch((error) => {
-				this.#tell(error);
-			});
+			return Promise.resolve(delivery.abort(reason)).catch((error) => void this.#tell(error));
 		} catch (error) {
 			this.#tell(error);
 		}
 	}
 
+	/** Asks a hook; `use` gets the refusal that its answer is, or null. */
+	#decide(hook: () => Verdict | Promise<Verdict>, use: (refusal: QmtpResponse | null) => Wait): Wait {
+		return this.#ask(hook, (verdict) => use(this.#refusal(verdict)), use);
+	}
+
+	#refusal(verdict: Verdict): QmtpResponse | null {
+		if (verdict === undefined || verdict === null) return null;
+		if (!isResponse(verdict)) return this.#failed(NO_VERDICT);
+		// A hook cannot accept in the queue's place: mail that nobody stored would get a K.
+		return verdict.status === "K" ? null : verdict;
+	}
+
 	/** Calls a hook or a queue, and uses what it says now or later. */
-	#ask<T>(
-		call: () => T | Promise<T>,
-		use: (answer: T) => Wait,
-		failed: (response: QmtpResponse) => void = (response) => this.#refuseQueue(response),
-	): Wait {
+	#ask<T>(call: () => T | Promise<T>, use: (answer: T) => Wait, failed: (as: QmtpResponse) => Wait): Wait {
 		let answer: T | Promise<T>;
 		try {
 			answer = call();
@@ -299,7 +300,7 @@ export class Transaction {
 			return failed(this.#failed(error));
 		}
 		if (!isPromise(answer)) return use(answer);
-		return answer.then(use, (error) => failed(this.#failed(error)));
+		return Promise.resolve(answer).then(use, (error) => failed(this.#failed(error)));
 	}
 
 	/** The response that a throw is. */
@@ -332,11 +333,6 @@ export class Transaction {
 	}
 }
 
-function refuses(verdict: Verdict): verdict is QmtpResponse {
-	// A hook cannot accept in the queue's place: mail that nobody stored would get a K.
-	return verdict !== undefined && verdict !== null && verdict.status !== "K";
-}
-
 function isResponse(value: unknown): value is QmtpResponse {
 	const response = value as QmtpResponse | null | undefined;
 	const status = response?.status;
@@ -347,5 +343,6 @@ function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
 	return typeof (value as Promise<T> | undefined)?.then === "function";
 }
 
+const NO_VERDICT = new QueueError("ERR_QMTP_HOOK", "a hook's answer is no response (#4.3.0)");
 const NO_DELIVERY = new QueueError("ERR_QMTP_QUEUE", "the queue opened no delivery (#4.3.0)");
 const NOTHING = new Uint8Array(0);

@@ -1,6 +1,6 @@
 /**
- * One coarse clock for all sessions of a server: each session compares its own deadlines when the clock ticks. A timer
- * for each of ten thousand idle connections, set anew at every wait for input, would cost more than the parsing.
+ * One coarse clock for all sessions of a server or a client: each session compares its own deadlines when the clock
+ * ticks. No timer is set or cleared when a session starts or stops to wait, which it does for every chunk.
  */
 
 /** What is looked at on each tick. */

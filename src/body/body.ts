@@ -1,0 +1,44 @@
+/** A body whose length is known, and that can be read more than once unless it says otherwise. */
+
+/** Where the bytes of a message come from. */
+export interface Body {
+	/** In bytes. */
+	readonly length: number;
+	/** The whole of it, if it is in memory; null if not. */
+	readonly bytes: Uint8Array | null;
+	/** False if `chunks()` works only once. */
+	readonly repeatable: boolean;
+	/** The bytes from the beginning. It may yield more or fewer than `length` if its source does not keep its word. */
+	chunks(): AsyncIterable<Uint8Array>;
+	/** Lets go of what is held for it: a descriptor, a file. */
+	close(): Promise<void>;
+}
+
+/** A body in memory. */
+export function bytesBody(bytes: Uint8Array): Body {
+	return {
+		length: bytes.length,
+		bytes,
+		repeatable: true,
+		async *chunks() {
+			for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
+		},
+		close: async () => {},
+	};
+}
+
+/**
+ * A body that is read once, from a source that promises `length` bytes.
+ *
+ * @param close - Lets go of the source if it was not read to its end.
+ */
+export function streamBody(
+	source: AsyncIterable<Uint8Array>,
+	length: number,
+	close: () => Promise<void>,
+): Body {
+	return { length, bytes: null, repeatable: false, chunks: () => source, close };
+}
+
+/** How much of a body is read at once. */
+export const CHUNK_BYTES: number = 256 * 1024;

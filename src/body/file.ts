@@ -1,0 +1,38 @@
+/** Bodies in files. A file is opened once and read by position, so that it stays the same file to the end. */
+import { type FileHandle, open } from "node:fs/promises";
+import { type Body, CHUNK_BYTES } from "./body.js";
+
+/** The first `length` bytes of an open file, which `close()` closes. */
+export function fileBody(file: FileHandle, length: number): Body {
+	return {
+		length,
+		bytes: null,
+		repeatable: true,
+		chunks: () => fileChunks(file, length),
+		close: () => file.close(),
+	};
+}
+
+/** Opens a file to be read as a body. @throws What `open` and `stat` do; an error for what is no regular file. */
+export async function openBody(path: string): Promise<{ file: FileHandle; length: number }> {
+	const file = await open(path, "r");
+	try {
+		const stats = await file.stat();
+		if (!stats.isFile()) throw new Error(`${path} is no regular file`);
+		return { file, length: stats.size };
+	} catch (error) {
+		await file.close();
+		throw error;
+	}
+}
+
+/** The bytes of a file up to `length`, in new chunks: whoever gets one may keep it. */
+export async function* fileChunks(file: FileHandle, length: number): AsyncGenerator<Uint8Array> {
+	for (let position = 0; position < length; ) {
+		const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, length - position));
+		const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
+		if (bytesRead === 0) return; // shorter than it was
+		yield chunk.subarray(0, bytesRead);
+		position += bytesRead;
+	}
+}

@@ -1,0 +1,249 @@
+/**
+ * The client: calls of `send` become packages in one queue, and one connection at a time takes packages from it. What a
+ * connection does is in session.ts.
+ */
+import { type QmtpError, TransportError, UsageError } from "../errors.js";
+import { Timers } from "../timers.js";
+import { connectSocket } from "./connect.js";
+import { type MessageOptions, type PreparedMessage, prepareMessage } from "./message.js";
+import { type ClientOptions, type ClientSettings, clientSettings } from "./options.js";
+import { OutgoingMessage, OutgoingPackage } from "./outgoing.js";
+import { PackageQueue } from "./package-queue.js";
+import type { SendResult } from "./result.js";
+import { ClientSession } from "./session.js";
+
+/** What to send, and for whom. */
+export interface SendOptions extends MessageOptions {
+	/** The envelope sender; empty for mail that must not be answered. */
+	readonly sender: string;
+	/** The envelope recipients, at least one. Each gets its own result, equal addresses included. */
+	readonly recipients: readonly string[];
+}
+
+/** Options of one call. */
+export interface CallOptions {
+	/**
+	 * Gives the call up: it rejects with the signal's reason. What the server has taken by then stays taken; a package
+	 * under way is withdrawn.
+	 */
+	readonly signal?: AbortSignal;
+}
+
+/**
+ * A QMTP client. Calls of `send` share one connection and are pipelined on it; after a loss the next one connects anew.
+ *
+ * Source: D. J. Bernstein, "Quick Mail Transfer Protocol (QMTP)", sections 2 to 7.
+ */
+export class QmtpClient {
+	readonly #settings: ClientSettings;
+	readonly #timers: Timers;
+	readonly #queue = new PackageQueue();
+	readonly #sessions = new Set<ClientSession>();
+	readonly #calls = new Set<Promise<unknown>>();
+	readonly #destroyed = new AbortController();
+	#session: ClientSession | null = null; // the one that takes packages
+	#working = false;
+	#closing: Promise<void> | null = null;
+	#mostRecipients: number;
+
+	/** @throws UsageError `ERR_QMTP_OPTION` if the options make no sense. */
+	constructor(options: ClientOptions = {}) {
+		this.#settings = clientSettings(options);
+		const { idle, response } = this.#settings.timeouts;
+		this.#timers = new Timers(Math.min(idle, response));
+		this.#mostRecipients = this.#settings.maxRecipientsPerPackage;
+	}
+
+	/**
+	 * Sends a message.
+	 *
+	 * It resolves whatever the server answers, and also if it does not: a recipient without an answer has a Z with an
+	 * `error`, never a K that was not given. The message's bytes must not change until then.
+	 *
+	 * @throws UsageError for misuse: `ERR_QMTP_RECIPIENTS`, `ERR_QMTP_ADDRESS`, `ERR_QMTP_MESSAGE`,
+	 * `ERR_QMTP_MESSAGE_SIZE`, `ERR_QMTP_MESSAGE_SOURCE`, `ERR_QMTP_CLIENT_CLOSED`; TransportError `ERR_QMTP_CONNECT` or
+	 * `ERR_QMTP_CONNECT_TIMEOUT` if there was no connection; the signal's reason.
+	 */
+	send(options: SendOptions, { signal }: CallOptions = {}): Promise<SendResult> {
+		const call = this.#send(options, signal);
+		this.#calls.add(call);
+		const done = () => this.#calls.delete(call);
+		call.then(done, done);
+		return call;
+	}
+
+	/** Waits for all calls under way, then closes the connection. Later calls are refused. */
+	close(): Promise<void> {
+		this.#closing ??= this.#close();
+		return this.#closing;
+	}
+
+	/** Closes the connection now. Calls under way get a Z for each recipient that has no answer. */
+	destroy(): void {
+		this.#closing ??= this.#close();
+		const error = new TransportError("ERR_QMTP_DESTROYED", "the client was destroyed");
+		this.#destroyed.abort(error);
+		for (const waiting of this.#queue.clear()) waiting.defer(error, false);
+		for (const session of this.#sessions) session.destroy(error);
+	}
+
+	/** The same as `close()`, for `await using`. */
+	[Symbol.asyncDispose](): Promise<void> {
+		return this.close();
+	}
+
+	async #send(options: SendOptions, signal: AbortSignal | undefined): Promise<SendResult> {
+		const { sender, recipients } = checkedEnvelope(options);
+		if (this.#closing !== null) throw new UsageError("ERR_QMTP_CLIENT_CLOSED", "the client was closed");
+		signal?.throwIfAborted();
+		const preparing = prepareMessage(options);
+		const message = preparing instanceof Promise ? await orAborted(preparing, signal) : preparing;
+		const outgoing = new OutgoingMessage(sender, recipients, message, this.#settings.addressEncoding);
+		const abort = () => {
+			outgoing.reject(signal?.reason);
+			for (const session of this.#sessions) session.cancel(outgoing);
+		};
+		signal?.addEventListener("abort", abort, { once: true });
+		try {
+			this.#queue.push(await this.#split(new OutgoingPackage(outgoing, 0, recipients.length)));
+			this.#work();
+			return await outgoing.result;
+		} finally {
+			signal?.removeEventListener("abort", abort);
+			await outgoing.message.body.close();
+		}
+	}
+
+	/** The package as packages with no more recipients than the server takes. */
+	async #split(package_: OutgoingPackage): Promise<OutgoingPackage[]> {
+		if (package_.recipients <= this.#mostRecipients) return [package_];
+		await package_.outgoing.makeRepeatable();
+		return package_.split(this.#mostRecipients);
+	}
+
+	/** Sends what is in the queue, unless that is under way. */
+	#work(): void {
+		if (this.#working) return;
+		this.#working = true;
+		// Later in this turn, so that calls made one after the other go out in one write.
+		queueMicrotask(() => this.#empty());
+	}
+
+	async #empty(): Promise<void> {
+		while (this.#queue.first() !== undefined) {
+			if (this.#session?.usable !== true) this.#session = await this.#connect();
+			if (this.#session !== null) await this.#transmit(this.#session);
+		}
+		this.#working = false;
+	}
+
+	/** @returns Null if there is no connection; what was in the queue has its result then. */
+	async #connect(): Promise<ClientSession | null> {
+		try {
+			const socket = await connectSocket(this.#settings, this.#destroyed.signal);
+			const session = new ClientSession(socket, this.#settings, this.#timers);
+			this.#sessions.add(session);
+			session.ended.then(() => {
+				this.#sessions.delete(session);
+				if (session.answersOncePerPackage) this.#mostRecipients = 1;
+			});
+			await timeToGreet();
+			return session;
+		} catch (error) {
+			for (const waiting of this.#queue.clear()) {
+				const { outgoing } = waiting;
+				if (outgoing.begun || this.#destroyed.signal.aborted) waiting.defer(error as QmtpError, false);
+				else outgoing.reject(error);
+			}
+			return null;
+		}
+	}
+
+	async #transmit(session: ClientSession): Promise<void> {
+		const unfinished = await session.transmit(this.#queue);
+		const { error } = session;
+		if (error === null) return; // the queue is empty, or the session finishes with what it has
+		if (session.answersOncePerPackage) await this.#splitQueue();
+		if (unfinished !== null) {
+			this.#sendAgain(unfinished, error);
+		} else if (session.packages === 0) {
+			// The connection ended before anything was begun on it: else this could go on for ever.
+			const first = this.#queue.first();
+			if (first === undefined) return;
+			this.#queue.shift();
+			first.attempts++;
+			this.#sendAgain(first, error);
+		}
+	}
+
+	/** A package that the server surely did not accept goes out once more, if its body can be read once more. */
+	#sendAgain(package_: OutgoingPackage, error: QmtpError): void {
+		if (package_.attempts < MOST_ATTEMPTS && package_.repeatable) this.#queue.unshift([package_]);
+		else package_.defer(error, false);
+	}
+
+	/** The server answers once a package: what waits goes to one recipient at a time. */
+	async #splitQueue(): Promise<void> {
+		this.#mostRecipients = 1;
+		const parts: OutgoingPackage[] = [];
+		for (const waiting of this.#queue.clear()) {
+			try {
+				parts.push(...(await this.#split(waiting)));
+			} catch (error) {
+				waiting.outgoing.reject(error);
+			}
+		}
+		this.#queue.unshift(parts);
+	}
+
+	async #close(): Promise<void> {
+		await Promise.allSettled(this.#calls);
+		for (const session of this.#sessions) session.finish();
+		await Promise.all([...this.#sessions].map((session) => session.ended));
+	}
+}
+
+function checkedEnvelope({ sender, recipients }: SendOptions): {
+	sender: string;
+	recipients: readonly string[];
+} {
+	if (typeof sender !== "string") throw new UsageError("ERR_QMTP_ADDRESS", "sender must be a string");
+	if (!Array.isArray(recipients) || recipients.length === 0) {
+		throw new UsageError("ERR_QMTP_RECIPIENTS", "recipients must be an array of at least one address");
+	}
+	if (!recipients.every((recipient) => typeof recipient === "string")) {
+		throw new UsageError("ERR_QMTP_ADDRESS", "each recipient must be a string");
+	}
+	return { sender, recipients: [...recipients] }; // the caller may change its array meanwhile
+}
+
+/** What is prepared, or the signal's reason; then what was prepared is let go of when it comes. */
+async function orAborted(
+	preparing: Promise<PreparedMessage>,
+	signal: AbortSignal | undefined,
+): Promise<PreparedMessage> {
+	if (signal === undefined) return preparing;
+	let abort = () => {};
+	const aborted = new Promise<never>((_, reject) => {
+		abort = () => reject(signal.reason);
+		signal.addEventListener("abort", abort, { once: true });
+	});
+	try {
+		return await Promise.race([preparing, aborted]);
+	} catch (error) {
+		if (signal.aborted) preparing.then(({ body }) => body.close()).catch(() => {});
+		throw error;
+	} finally {
+		signal.removeEventListener("abort", abort);
+	}
+}
+
+/**
+ * Two turns of the event loop. QMTP servers wait silently; one that says something when a client connects is not one,
+ * or cannot work, and what it says must not be taken for the answer to a package. On the same machine it is here now.
+ */
+async function timeToGreet(): Promise<void> {
+	for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+const MOST_ATTEMPTS = 2;

@@ -1,0 +1,35 @@
+/** What a client tells of the mail that it sent. */
+import type { QmtpError } from "../errors.js";
+import type { QmtpResponse } from "../protocol/response.js";
+
+/** What became of one recipient. */
+export interface RecipientResult extends QmtpResponse {
+	readonly recipient: string;
+	/** Why there is no response of the server's: `status` is then Z. */
+	readonly error?: QmtpError;
+	/** With `error`: true if the server may have accepted it, so that sending it again may make a duplicate. */
+	readonly possiblyAccepted?: boolean;
+}
+
+/** What became of one call of `send`. */
+export interface SendResult {
+	/** One for each recipient, in the caller's order. */
+	readonly responses: readonly RecipientResult[];
+	/** The addresses with a K. */
+	readonly accepted: readonly string[];
+	/** The addresses with a Z: try again later. */
+	readonly deferred: readonly string[];
+	/** The addresses with a D: never try again. */
+	readonly rejected: readonly string[];
+}
+
+/** Sorts the recipients by their status. */
+export function sendResult(responses: readonly RecipientResult[]): SendResult {
+	const result = { responses, accepted: [] as string[], deferred: [] as string[], rejected: [] as string[] };
+	for (const { status, recipient } of responses) {
+		if (status === "K") result.accepted.push(recipient);
+		else if (status === "Z") result.deferred.push(recipient);
+		else result.rejected.push(recipient);
+	}
+	return result;
+}
