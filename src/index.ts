@@ -28,6 +28,7 @@ export {
 	type Status,
 	type Verdict,
 } from "./protocol/response.js";
+export { deliveryWritable, writableDelivery } from "./queue/adapters.js";
 export type { Delivery, Queue } from "./queue/queue.js";
 export { acceptAnyone, recipientDomains, type ServerHooks } from "./server/hooks.js";
 export type { ServerLimits, ServerOptions, ServerTimeouts } from "./server/options.js";

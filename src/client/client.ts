@@ -18,6 +18,11 @@ export interface SendOptions extends MessageOptions {
 	readonly sender: string;
 	/** The envelope recipients, at least one. Each gets its own result, equal addresses included. */
 	readonly recipients: readonly string[];
+	/**
+	 * Told how many bytes of the body were handed to the connection, of how many, each time that some were. It starts
+	 * again from the front for each further package. A throw gives the call up.
+	 */
+	readonly onProgress?: (bytes: number, total: number) => void;
 }
 
 /** Options of one call. */
@@ -99,6 +104,7 @@ export class QmtpClient {
 		const preparing = prepareMessage(options);
 		const message = preparing instanceof Promise ? await orAborted(preparing, signal) : preparing;
 		const outgoing = new OutgoingMessage(sender, recipients, message, this.#settings.addressEncoding);
+		outgoing.onProgress = options.onProgress;
 		const abort = () => {
 			outgoing.reject(signal?.reason);
 			for (const session of this.#sessions) session.cancel(outgoing);

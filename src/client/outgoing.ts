@@ -22,6 +22,7 @@ export class OutgoingMessage {
 	settled = false;
 	/** True when a byte of it has been handed to a connection. */
 	begun = false;
+	onProgress: ((bytes: number, total: number) => void) | undefined;
 
 	readonly #results: (RecipientResult | undefined)[];
 	#missing: number;
@@ -53,6 +54,16 @@ export class OutgoingMessage {
 		if (--this.#missing > 0) return;
 		this.settled = true;
 		this.#resolve(sendResult(this.#results as RecipientResult[]));
+	}
+
+	/** So many bytes of its body were handed to a connection. */
+	progress(bytes: number): void {
+		if (this.onProgress === undefined || this.settled) return;
+		try {
+			this.onProgress(bytes, this.message.body.length);
+		} catch (error) {
+			this.reject(error);
+		}
 	}
 
 	/** The caller gets no result, but `reason`. */

@@ -164,6 +164,7 @@ export class ClientSession implements Timed {
 		this.#writer.write(head);
 		this.#writer.write(body.bytes);
 		this.#complete(next, tail);
+		next.outgoing.progress(body.length);
 		return undefined;
 	}
 
@@ -207,6 +208,7 @@ export class ClientSession implements Timed {
 				if (length > body.length) throw sizeError(length, body.length);
 				this.#writer.write(chunk.value);
 				this.#writer.flush();
+				outgoing.progress(length);
 			}
 			return false;
 		} finally {

@@ -11,11 +11,9 @@ export {
 	type NetstringStep,
 } from "./decoder.js";
 export { encodeNetstring, netstringHead, netstringSize, writeHead, writeNetstring } from "./encoder.js";
+export { type Netstring, type ReadNetstringsOptions, readNetstrings } from "./reader.js";
 export {
-	type Netstring,
 	NetstringDecoderStream,
 	type NetstringDecoderStreamOptions,
 	NetstringEncoderStream,
-	type ReadNetstringsOptions,
-	readNetstrings,
 } from "./streams.js";

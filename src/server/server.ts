@@ -72,8 +72,8 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	readonly #context: SessionContext;
 	readonly #listeners = new Set<Server>();
 	readonly #sessions = new Map<Session, Promise<void>>();
+	#accepted = 0; // sessions over sockets that a listener of ours accepted
 	#closing: Promise<void> | null = null;
-	#ids = Date.now() * 1000;
 
 	/** @throws UsageError `ERR_QMTP_OPTION` if the options make no sense. */
 	constructor(options: ServerOptions) {
@@ -84,7 +84,7 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 		this.#context = {
 			settings: this.#settings,
 			timers: this.#timers,
-			newId: () => this.#newId(),
+			newId,
 			get reportsPackages() {
 				return server.listenerCount("package") > 0;
 			},
@@ -123,8 +123,10 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 		else if (path !== undefined) options = { path };
 		else options = host === undefined ? { port } : { port, host };
 		await new Promise<void>((resolve, reject) => {
-			listener.once("error", (cause) => reject(listenError(options, cause)));
-			listener.listen(options, resolve);
+			listener.once("error", reject);
+			listener.listen(options, resolve); // it throws what it can tell at once
+		}).catch((cause) => {
+			throw listenError(options, cause);
 		});
 		listener.removeAllListeners("error");
 		listener.on("error", (error) => this.#fault(error, {}));
@@ -144,13 +146,9 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	 * @returns Resolves when the session has ended, however it did.
 	 * @throws UsageError `ERR_QMTP_SERVER_STATE` after `close()`.
 	 */
-	serve(stream: Duplex | WebStreamPair, peer: Peer = socketPeer(stream as Socket)): Promise<void> {
-		try {
-			this.#assertOpen();
-		} catch (error) {
-			return Promise.reject(error);
-		}
-		return this.#run(new Session(openTransport(stream), peer, this.#context), peer);
+	async serve(stream: Duplex | WebStreamPair, peer: Peer = socketPeer(stream as Socket)): Promise<void> {
+		this.#assertOpen();
+		await this.#start(stream, peer);
 	}
 
 	/**
@@ -175,30 +173,38 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	}
 
 	#accept(socket: Socket): void {
-		if (this.#closing !== null || this.#sessions.size >= this.#settings.limits.connections) {
+		if (this.#closing !== null || this.#accepted >= this.#settings.limits.connections) {
 			socket.destroy();
 			return;
 		}
-		const peer = socketPeer(socket);
-		this.#run(new Session(openTransport(socket), peer, this.#context), peer);
+		this.#accepted++;
+		this.#start(socket, socketPeer(socket)).then(() => {
+			this.#accepted--;
+		});
 	}
 
-	#run(session: Session, peer: Peer): Promise<void> {
-		this.#tell("connection", peer);
-		const ended = session.run().then((report) => {
-			this.#sessions.delete(session);
-			this.#tell("disconnect", report);
-		});
+	#start(stream: Duplex | WebStreamPair, peer: Peer): Promise<void> {
+		const session = new Session(openTransport(stream), peer, this.#context);
+		// First it stands among the sessions, then others hear of it: a listener or a hook may close the server.
+		const ended = Promise.resolve().then(() => this.#run(session, peer));
 		this.#sessions.set(session, ended);
 		return ended;
+	}
+
+	async #run(session: Session, peer: Peer): Promise<void> {
+		this.#tell("connection", peer);
+		const report = await session.run();
+		this.#sessions.delete(session);
+		this.#tell("disconnect", report);
 	}
 
 	async #close(timeout: number): Promise<void> {
 		const closed = [...this.#listeners].map((listener) => new Promise((resolve) => listener.close(resolve)));
 		for (const session of this.#sessions.keys()) session.close();
-		const late = setTimeout(() => {
+		const destroy = () => {
 			for (const session of this.#sessions.keys()) session.destroy();
-		}, timeout);
+		};
+		const late = timeout > LONGEST_TIMER ? undefined : setTimeout(destroy, timeout);
 		await Promise.all([...this.#sessions.values(), ...closed]);
 		clearTimeout(late);
 		this.#tell("close");
@@ -206,11 +212,6 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 
 	#assertOpen(): void {
 		if (this.#closing !== null) throw new UsageError("ERR_QMTP_SERVER_STATE", "the server was closed");
-	}
-
-	/** Digits, like the process number that qmail puts there: microseconds of the server's start, counted on. */
-	#newId(): string {
-		return String(++this.#ids);
 	}
 
 	#fault(error: Error, context: FaultContext): void {
@@ -224,9 +225,14 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 			this.emit(name, ...(values as Parameters<EventEmitter.EventListener<ServerEvents, Name>>));
 		} catch (error) {
 			if (name === "fault") console.error("qmtp: a listener of fault events threw:", error);
-			else this.#fault(error as Error, {});
+			else this.#fault(error instanceof Error ? error : new Error(String(error)), {});
 		}
 	}
+}
+
+/** Digits, like the process number that qmail puts there; the process's own makes them unique on this machine. */
+function newId(): string {
+	return `${++ids}${process.pid}`;
 }
 
 function listenError(options: ListenOptions & { fd?: number }, cause: NodeJS.ErrnoException): TransportError {
@@ -243,7 +249,10 @@ const REASONS: Readonly<Record<string, string>> = {
 	ENOTFOUND: "there is no host by that name",
 };
 
+let ids = Date.now() * 1000; // microseconds when this process began, counted on; 16 digits until the year 2286
+
 const DEFAULT_PORT = 209;
 const CLOSE_TIMEOUT = 30_000;
+const LONGEST_TIMER = 2 ** 31 - 1; // what is longer Node makes 1 ms
 // Node 20's own is 16 KiB, less than one read of a socket.
 const SOCKET_HIGH_WATER_MARK = 256 * 1024;

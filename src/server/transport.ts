@@ -102,14 +102,11 @@ class DuplexTransport implements Transport {
 		// Else a client that closes its direction and waits would never get its answers.
 		duplex.allowHalfOpen = true;
 		duplex.on("error", (error) => {
-			this.error = error;
+			this.error ??= error;
+			this.#close(); // not each Duplex has a "close" behind its "error"
 		});
 		duplex.on("drain", () => this.#release());
-		duplex.on("close", () => {
-			this.#closed = true;
-			this.#inbox.end();
-			this.#release();
-		});
+		duplex.on("close", () => this.#close());
 		duplex.on("end", () => this.#inbox.end());
 		duplex.on("data", (chunk: Uint8Array) => {
 			if (!this.#inbox.push(chunk)) duplex.pause();
@@ -147,6 +144,12 @@ class DuplexTransport implements Transport {
 
 	destroy(): void {
 		this.#duplex.destroy();
+	}
+
+	#close(): void {
+		this.#closed = true;
+		this.#inbox.end();
+		this.#release();
 	}
 
 	#release(): void {
@@ -212,12 +215,13 @@ class WebTransport implements Transport {
 			(error) => {
 				this.#reading = false;
 				this.#fail(error);
-				this.#inbox.end();
 			},
 		);
 	}
 
+	/** A client that we can say nothing to has left, whatever it still sends. */
 	#fail(error: unknown): void {
 		this.error ??= error instanceof Error ? error : new Error(String(error));
+		this.#inbox.end();
 	}
 }
