@@ -67,6 +67,7 @@ export class QmtpError extends Error {
 		this.code = code;
 	}
 
+	/** The name of the class. */
 	override get name(): string {
 		return "QmtpError";
 	}
@@ -83,6 +84,7 @@ export class ProtocolError extends QmtpError {
 		this.offset = offset;
 	}
 
+	/** The name of the class. */
 	override get name(): string {
 		return "ProtocolError";
 	}
@@ -96,6 +98,7 @@ export class UsageError extends QmtpError {
 		super(code, message, options);
 	}
 
+	/** The name of the class. */
 	override get name(): string {
 		return "UsageError";
 	}
@@ -109,6 +112,7 @@ export class TransportError extends QmtpError {
 		super(code, message, options);
 	}
 
+	/** The name of the class. */
 	override get name(): string {
 		return "TransportError";
 	}
@@ -128,6 +132,7 @@ export class QueueError extends QmtpError {
 		this.permanent = options?.permanent ?? false;
 	}
 
+	/** The name of the class. */
 	override get name(): string {
 		return "QueueError";
 	}

@@ -1,6 +1,6 @@
 /** The main entry, `qmtp`: the server, the client, and the words that both speak. Queues have their own subpaths. */
 export { type CallOptions, QmtpClient, type SendOptions } from "./client/client.js";
-export type { Message, MessageOptions } from "./client/message.js";
+export type { Message, MessageFile, MessageOptions } from "./client/message.js";
 export type { ClientLimits, ClientOptions, ClientTimeouts } from "./client/options.js";
 export type { RecipientResult, SendResult } from "./client/result.js";
 export {
@@ -18,7 +18,7 @@ export {
 export type { AddressEncoding, Envelope } from "./protocol/envelope.js";
 export type { PackageLimits } from "./protocol/limits.js";
 export type { MessageInfo } from "./protocol/message-info.js";
-export type { Encoding } from "./protocol/package-decoder.js";
+export type { Encoding } from "./protocol/package-event.js";
 export type { Access, AccessRights, Peer } from "./protocol/peer.js";
 export {
 	accepted,

@@ -1,6 +1,6 @@
 /** Line ends of whole inputs: which they are, and CR LF to LF. */
 import { LineDecoder } from "../protocol/line-decoder.js";
-import type { Encoding } from "../protocol/package-decoder.js";
+import type { Encoding } from "../protocol/package-event.js";
 
 /** How far into an input its first line end is looked for, in bytes. */
 export const DETECTION_BYTES: number = 64 * 1024;

@@ -10,7 +10,7 @@ import { fileBody, fileChunks, openBody } from "../body/file.js";
 import { DETECTION_BYTES, decodeLines, decodeLinesOf, detectEncoding } from "../body/line-ends.js";
 import { spool } from "../body/spool.js";
 import { UsageError } from "../errors.js";
-import type { Encoding } from "../protocol/package-decoder.js";
+import type { Encoding } from "../protocol/package-event.js";
 
 /** A message: text (sent as UTF-8), bytes, a stream of bytes, or the path of a file. */
 export type Message =
@@ -18,10 +18,17 @@ export type Message =
 	| Uint8Array
 	| AsyncIterable<Uint8Array>
 	| ReadableStream<Uint8Array>
-	| { readonly path: string };
+	| MessageFile;
+
+/** A message in a file. */
+export interface MessageFile {
+	/** The path of a regular file. */
+	readonly path: string;
+}
 
 /** How a message is to be read and sent. */
 export interface MessageOptions {
+	/** What to send. */
 	readonly message: Message;
 	/**
 	 * How many bytes a stream has, if that is known: it is then sent while it is read. Anything else is spooled first,

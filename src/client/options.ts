@@ -48,7 +48,9 @@ export interface ClientOptions {
 	 * @defaultValue 209
 	 */
 	readonly port?: number;
+	/** How much the client has under way. */
 	readonly limits?: Partial<ClientLimits>;
+	/** How long it waits, in milliseconds. */
 	readonly timeouts?: Partial<ClientTimeouts>;
 	/**
 	 * Splits what is sent to more recipients than this. 1 is for servers that answer once a package, however many

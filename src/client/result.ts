@@ -4,6 +4,7 @@ import type { QmtpResponse } from "../protocol/response.js";
 
 /** What became of one recipient. */
 export interface RecipientResult extends QmtpResponse {
+	/** As the caller gave it. */
 	readonly recipient: string;
 	/** Why there is no response of the server's: `status` is then Z. */
 	readonly error?: QmtpError;

@@ -6,16 +6,22 @@ export { LineDecoder } from "./line-decoder.js";
 export type { MessageInfo } from "./message-info.js";
 export {
 	BODY,
-	type Encoding,
 	MESSAGE,
 	PACKAGE_END,
 	PackageDecoder,
-	type PackageEvent,
 	type PackageStep,
 	RECIPIENT,
 	SENDER,
 } from "./package-decoder.js";
-export { encodePackage } from "./package-encoder.js";
+export { type EncodedPackage, encodePackage } from "./package-encoder.js";
+export type {
+	AddressEvent,
+	BodyEvent,
+	Encoding,
+	EndEvent,
+	MessageEvent,
+	PackageEvent,
+} from "./package-event.js";
 export type { Access, AccessRights, Peer } from "./peer.js";
 export {
 	accepted,
@@ -28,4 +34,4 @@ export {
 } from "./response.js";
 export { ResponseDecoder } from "./response-decoder.js";
 export { ResponseQueue } from "./response-queue.js";
-export { ServerConnection, type ServerEvent } from "./server-connection.js";
+export { type CloseEvent, type Numbered, ServerConnection, type ServerEvent } from "./server-connection.js";

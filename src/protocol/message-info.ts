@@ -1,12 +1,13 @@
 /** What is known of a message before its first byte. */
 import type { AddressEncoding } from "./envelope.js";
-import type { Encoding } from "./package-decoder.js";
+import type { Encoding } from "./package-event.js";
 import type { AccessRights, Peer } from "./peer.js";
 
 /** What is known of a message when its length has been read, and nothing else. */
 export interface MessageInfo {
 	/** Names this package in logs, events and K responses. Decimal digits, unique on this machine. */
 	readonly id: string;
+	/** Who sends it. */
 	readonly peer: Peer;
 	/** What `authorize` gave this connection. */
 	readonly access: AccessRights;

@@ -12,26 +12,17 @@
 import { ProtocolError, UsageError } from "../errors.js";
 import { BYTES, END, LENGTH, NEED_DATA, NetstringDecoder } from "../netstring/decoder.js";
 import { DEFAULT_PACKAGE_LIMITS, LONGEST_NETSTRING, type PackageLimits } from "./limits.js";
+import type { Encoding, PackageEvent } from "./package-event.js";
 
-/** How lines of a message end on the wire: LF (first byte of the message netstring LF) or CR LF (first byte CR). */
-export type Encoding = "lf" | "crlf";
-
-/** What a {@link PackageDecoder} came upon. */
-export type PackageEvent =
-	/** A message begins. `length` is the number of body bytes declared; the byte that tells the encoding is not counted. */
-	| { readonly type: "message"; readonly encoding: Encoding; readonly length: number }
-	/** Bytes of the body as sent: a view into the chunk, valid as long as the caller leaves the chunk alone. */
-	| { readonly type: "body"; readonly bytes: Uint8Array }
-	/** An address: a copy; null if it was over the limit and dropped. */
-	| { readonly type: "sender" | "recipient"; readonly address: Uint8Array | null }
-	/** The last byte of the package was read. */
-	| { readonly type: "end" };
-
-/** Steps of {@link PackageDecoder.step}; 0 is `NEED_DATA`. */
+/** A message begins: `encoding` and `length` are known. (The step 0 is `NEED_DATA`.) */
 export const MESSAGE = 1;
+/** Bytes of the body: `chunk` from `start` to `end`, never empty. */
 export const BODY = 2;
+/** The sender: `chunk` from `start` to `end`, or `tooLong`. */
 export const SENDER = 3;
+/** A recipient: `chunk` from `start` to `end`, or `tooLong`. */
 export const RECIPIENT = 4;
+/** The last byte of the package was read. */
 export const PACKAGE_END = 5;
 
 /** What {@link PackageDecoder.step} came upon. */
@@ -54,7 +45,9 @@ export class PackageDecoder {
 	length = 0;
 	/** The bytes of a BODY, SENDER or RECIPIENT step, from `start` to `end`, valid until the next step. */
 	chunk: Uint8Array;
+	/** Where they start in `chunk`. */
 	start = 0;
+	/** Where they end in `chunk`, exclusive. */
 	end = 0;
 	/** At a SENDER or RECIPIENT step: the address was over the limit and dropped; there is no range. */
 	tooLong = false;

@@ -7,7 +7,15 @@
 import { UsageError } from "../errors.js";
 import { netstringHead, netstringSize, writeHead, writeNetstring } from "../netstring/encoder.js";
 import { type AddressEncoding, type Envelope, encodeAddress } from "./envelope.js";
-import type { Encoding } from "./package-decoder.js";
+import type { Encoding } from "./package-event.js";
+
+/** What stands around a body on the wire. Both arrays are new, and belong to the caller. */
+export interface EncodedPackage {
+	/** Goes before the body. */
+	readonly head: Uint8Array;
+	/** Goes behind the body. */
+	readonly tail: Uint8Array;
+}
 
 /**
  * Encodes what stands around a body.
@@ -21,7 +29,7 @@ export function encodePackage(
 	envelope: Envelope,
 	message: { readonly encoding: Encoding; readonly length: number },
 	addressEncoding: AddressEncoding = "utf-8",
-): { head: Uint8Array; tail: Uint8Array } {
+): EncodedPackage {
 	return {
 		head: encodePackageHead(message.encoding, message.length),
 		tail: encodePackageTail(envelope, addressEncoding),

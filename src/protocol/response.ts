@@ -13,6 +13,7 @@ export type Status = "K" | "Z" | "D";
 
 /** What a server says about one recipient of a package. */
 export interface QmtpResponse {
+	/** Whether the message was accepted for this recipient. */
 	readonly status: Status;
 	/** A text for people. It may hold a code such as (#5.1.1). */
 	readonly description: string;

@@ -9,21 +9,30 @@ import {
 	MESSAGE,
 	PACKAGE_END,
 	PackageDecoder,
-	type PackageEvent,
 	type PackageStep,
 	RECIPIENT,
 	SENDER,
 } from "./package-decoder.js";
+import type { PackageEvent } from "./package-event.js";
 import type { QmtpResponse } from "./response.js";
 import { ResponseQueue } from "./response-queue.js";
 
-/**
- * What a {@link ServerConnection} came upon: the events of the package with that `number`, and one `close` when the
- * client's bytes have ended. `clean` is false if it ended inside a package, which is thus thrown away.
- */
-export type ServerEvent =
-	| (PackageEvent & { readonly number: number })
-	| { readonly type: "close"; readonly clean: boolean };
+/** What a {@link ServerConnection} came upon. */
+export type ServerEvent = (PackageEvent & Numbered) | CloseEvent;
+
+/** Tells which package an event belongs to. */
+export interface Numbered {
+	/** The number of the package on its connection: 0 for the first. */
+	readonly number: number;
+}
+
+/** The client's bytes have ended. */
+export interface CloseEvent {
+	/** Which event it is. */
+	readonly type: "close";
+	/** False if they ended inside a package, which is thus thrown away. */
+	readonly clean: boolean;
+}
 
 /**
  * One connection, seen from the server.

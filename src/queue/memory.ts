@@ -23,6 +23,7 @@ export interface MemoryQueueOptions {
 export interface MemoryMessage {
 	/** The id of the K response: that of `info`. */
 	readonly id: string;
+	/** From whom and for whom. */
 	readonly envelope: Envelope;
 	/** The message, in an array of its own. */
 	readonly body: Uint8Array;

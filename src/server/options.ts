@@ -71,7 +71,9 @@ export interface ServerOptions {
 	 * @defaultValue "utf-8"
 	 */
 	readonly addressEncoding?: AddressEncoding;
+	/** How much the server takes. */
 	readonly limits?: Partial<ServerLimits>;
+	/** How long it waits, in milliseconds. */
 	readonly timeouts?: Partial<ServerTimeouts>;
 }
 

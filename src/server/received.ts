@@ -3,7 +3,7 @@
  *
  * Source: qmail 1.03, received.c; the date is that of RFC 5322 with UTC written as -0000.
  */
-import type { Encoding } from "../protocol/package-decoder.js";
+import type { Encoding } from "../protocol/package-event.js";
 import type { Peer } from "../protocol/peer.js";
 
 /** Makes the Received fields of one connection. */

@@ -5,7 +5,9 @@ import type { QmtpResponse } from "../protocol/response.js";
 
 /** What became of a package. */
 export interface PackageReport {
+	/** Whose package it was. */
 	readonly peer: Peer;
+	/** What was known of the message before its first byte. */
 	readonly message: MessageInfo;
 	/** Null if it could not be read as an address. */
 	readonly sender: string | null;
@@ -19,12 +21,15 @@ export interface PackageReport {
 
 /** Where a fault happened, as far as it is known. */
 export interface FaultContext {
+	/** On whose connection. */
 	readonly peer?: Peer;
+	/** With which message. */
 	readonly message?: MessageInfo;
 }
 
 /** How a connection ended. */
 export interface DisconnectReport {
+	/** Whose connection it was. */
 	readonly peer: Peer;
 	/** Packages answered. */
 	readonly packages: number;

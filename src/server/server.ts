@@ -45,7 +45,9 @@ export interface ListenTarget {
 	readonly port?: number;
 	/** An address of this host; all addresses if it is left out. */
 	readonly host?: string;
+	/** The path of a Unix socket to make. */
 	readonly path?: string;
+	/** A descriptor that listens already. */
 	readonly fd?: number;
 }
 

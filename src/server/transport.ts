@@ -9,7 +9,9 @@ import type { Duplex } from "node:stream";
 
 /** Both directions of a connection as Web Streams. */
 export interface WebStreamPair {
+	/** From the client. */
 	readonly readable: ReadableStream<Uint8Array>;
+	/** To the client. */
 	readonly writable: WritableStream<Uint8Array>;
 }
 
