@@ -5,14 +5,22 @@ import { WrongUse } from "./command.js";
 /** What `--queue` may say. */
 export const QUEUE_SYNTAX: string = "maildir:PATH | memory: | discard:";
 
-/** The queue that `text` names. @throws WrongUse. */
+/** The queue that `text` names, ready to take mail. @throws WrongUse; an error that says why it cannot be used. */
 export async function openQueue(text: string): Promise<Queue> {
 	const colon = text.indexOf(":");
 	const kind = text.slice(0, Math.max(colon, 0));
 	const rest = text.slice(colon + 1);
 	const open = colon === -1 ? undefined : QUEUES[kind];
 	if (open === undefined) throw new WrongUse(`--queue must be ${QUEUE_SYNTAX}, not '${text}'`);
-	return open(rest);
+	const queue = await open(rest);
+	try {
+		await queue.prepare?.();
+	} catch (error) {
+		// What a client is told has no paths in it; who starts the program is to see them.
+		const { cause } = error as Error;
+		throw new Error(`cannot use ${text}: ${((cause ?? error) as Error).message}`, { cause: error });
+	}
+	return queue;
 }
 
 // Each is loaded when it is asked for: some queues need packages that not everybody has.

@@ -81,9 +81,11 @@ function limitsOf(args: Arguments): Partial<ServerLimits> {
 /** Resolves when a signal has ended the server. */
 function untilSignal(server: QmtpServer): Promise<void> {
 	return new Promise((resolve, reject) => {
+		let signals = 0;
+		// One listener for all signals: one that comes while listeners are exchanged is lost.
 		const onSignal = (signal: NodeJS.Signals) => {
+			if (++signals > 1) return server.destroy();
 			log(`${signal}: finishing ${server.connections} connections`);
-			for (const name of SIGNALS) process.removeListener(name, onSignal).on(name, () => server.destroy());
 			server.close().then(resolve, reject);
 		};
 		for (const name of SIGNALS) process.on(name, onSignal);

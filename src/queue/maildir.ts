@@ -60,6 +60,8 @@ export interface MaildirQueueOptions {
 export interface MaildirQueue extends Queue {
 	/** The maildir, as an absolute path. */
 	readonly path: string;
+	/** Makes the directories that are missing, and clears tmp/ of left-overs. */
+	prepare(): Promise<void>;
 	/** Waits for the clearing of tmp/ if that is under way. Deliveries under way must have ended. */
 	close(): Promise<void>;
 }
@@ -108,6 +110,14 @@ class Maildir implements MaildirQueue {
 		};
 		this.path = resolve(plainText("path", path));
 		this.#store = new MaildirStore(fileSystem, this.path, encodeHost(plainText("hostname", hostname)));
+	}
+
+	async prepare(): Promise<void> {
+		try {
+			await this.#store.prepare();
+		} catch (error) {
+			throw queueError(error);
+		}
 	}
 
 	open(message: MessageInfo): Delivery | Promise<Delivery> {

@@ -15,6 +15,11 @@ export interface Queue {
 	 */
 	readonly lines?: "lf" | "as-sent";
 	/**
+	 * Makes what the queue needs, if that is missing. Not needed before `open`; it tells whoever starts a server whether
+	 * the queue can be used. It rejects with a `QueueError`.
+	 */
+	prepare?(): Promise<void>;
+	/**
 	 * Begins one message. To refuse it, throw a `QueueError`: Z, or D if `permanent`.
 	 */
 	open(message: MessageInfo): Delivery | Promise<Delivery>;

@@ -1,6 +1,7 @@
 /** What the decoder copies, and what it does not: bodies are views of the caller's chunks, addresses are copies. */
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { PackageDecoder, type PackageEvent } from "../../src/protocol/package-decoder.js";
+import { PackageDecoder } from "../../src/protocol/package-decoder.js";
+import type { PackageEvent } from "../../src/protocol/package-event.js";
 import { bytesOf, concat, netstring, textOf } from "../support/bytes.js";
 import { chunksOf, everySplit } from "../support/every-split.js";
 

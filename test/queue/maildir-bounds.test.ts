@@ -6,6 +6,7 @@ import { deliver, noise, statuses, writeUntilWait } from "../support/queue-contr
 import { systemError, WatchedFileSystem } from "../support/queue-file-system.js";
 import { TestMaildir } from "../support/queue-maildir.js";
 import { messageInfo } from "../support/queue-message-info.js";
+import { Signal } from "../support/queue-signal.js";
 
 let maildir: TestMaildir;
 let fileSystem: WatchedFileSystem;
@@ -83,6 +84,45 @@ describe("a large body", () => {
 		gate.give();
 		await Promise.all([aborted, wait]);
 		expect(await maildir.names("tmp")).toEqual([]);
+	});
+
+	it("is not written on when it is aborted", async () => {
+		const gate = new Signal();
+		let writes = 0;
+		fileSystem.watch({
+			before: async ({ name }) => {
+				if (name !== "writev") return;
+				writes++;
+				await gate.given;
+			},
+		});
+		const delivery = await queue.open(messageInfo());
+		const { wait } = writeUntilWait(delivery, () => new Uint8Array(300_000), 1000);
+		const aborted = delivery.abort(new Error("the client left"));
+		gate.give();
+		await Promise.all([aborted, wait]);
+		expect(writes).toBe(1);
+	});
+
+	it("is stored although it is aborted when its commit is under way", async () => {
+		const begun = new Signal();
+		const gate = new Signal();
+		fileSystem.watch({
+			before: async ({ name }) => {
+				if (name !== "read") return;
+				begun.give();
+				await gate.given;
+			},
+		});
+		const body = noise(300_000);
+		const delivery = await queue.open(messageInfo());
+		await delivery.write(body);
+		const responses = delivery.commit({ sender: "s@x", recipients: ["r@x"] });
+		await begun.given;
+		await delivery.abort(new Error("the client left"));
+		gate.give();
+		expect(statuses(await responses)).toBe("K");
+		expect(Buffer.compare((await maildir.stored())[0]?.body as Uint8Array, body)).toBe(0);
 	});
 
 	it("tells the writer of a fault, and every write after it", async () => {

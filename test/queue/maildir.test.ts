@@ -195,6 +195,12 @@ describe("the limits of a maildir queue", () => {
 		expect(await maildir.names("new")).toHaveLength(5);
 	});
 
+	it("lets no recipient overtake one that did not fit", async () => {
+		const maxBytesPerMessage = 2 * (head + 1000);
+		const envelope = { sender: "s@x", recipients: ["r1@x", "longer@x", "r3@x"] };
+		expect(statuses(await deliver(queueWith({ maxBytesPerMessage }), [noise(1000)], envelope))).toBe("KZZ");
+	});
+
 	it("rejects a message for ever that is larger than maxBytesPerMessage", async () => {
 		const queue = queueWith({ maxBytesPerMessage: 1000 });
 		const tooLarge = expect.objectContaining({ permanent: true, message: "message too large (#5.3.4)" });

@@ -104,7 +104,7 @@ export class MaildirDelivery implements Delivery {
 
 /** The error for a message that is larger than one message may be. */
 export function messageTooLarge(): QueueError {
-	return new QueueError("ERR_QMTP_QUEUE_FULL", MESSAGE_TOO_LARGE, { permanent: true });
+	return new QueueError("ERR_QMTP_QUEUE", MESSAGE_TOO_LARGE, { permanent: true });
 }
 
 const MOST_VIEWS = 1023; // with the head, as many as one writev takes; and each view may pin a chunk

@@ -1,0 +1,50 @@
+import { describe, expect, test } from "vitest";
+import { withDefaults } from "../../src/protocol/limits.js";
+
+describe("withDefaults", () => {
+	const defaults = { messageBytes: 100, recipients: 10, idle: 1000 };
+
+	test("takes what is given, and the defaults of the rest", () => {
+		expect(withDefaults("limits", defaults, { recipients: 3, idle: Infinity })).toEqual({
+			messageBytes: 100,
+			recipients: 3,
+			idle: Infinity,
+		});
+		expect(withDefaults("limits", defaults)).toEqual(defaults);
+	});
+
+	test("undefined is not given", () => {
+		expect(withDefaults("limits", defaults, { idle: undefined as unknown as number })).toEqual(defaults);
+	});
+
+	test("changes neither the defaults nor what is given", () => {
+		const given = Object.freeze({ recipients: 3 });
+		withDefaults("limits", Object.freeze({ ...defaults }), given);
+		expect(given).toEqual({ recipients: 3 });
+	});
+
+	test("only a size may be 0", () => {
+		expect(withDefaults("limits", defaults, { messageBytes: 0 }).messageBytes).toBe(0);
+		expect(() => withDefaults("limits", defaults, { recipients: 0 })).toThrow(
+			expect.objectContaining({ code: "ERR_QMTP_OPTION", name: "UsageError" }),
+		);
+	});
+
+	test.each([-1, Number.NaN, "5", null, {}])("%j is no number of anything", (value) => {
+		expect(() => withDefaults("limits", defaults, { recipients: value as number })).toThrow(
+			expect.objectContaining({
+				code: "ERR_QMTP_OPTION",
+				message: expect.stringContaining("limits.recipients"),
+			}),
+		);
+	});
+
+	test("a name that is not among the defaults is refused", () => {
+		expect(() => withDefaults("timeouts", defaults, { idel: 5 } as Partial<typeof defaults>)).toThrow(
+			expect.objectContaining({
+				code: "ERR_QMTP_OPTION",
+				message: expect.stringContaining("timeouts.idel"),
+			}),
+		);
+	});
+});
