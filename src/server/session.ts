@@ -262,6 +262,7 @@ export class Session implements Timed, TransactionContext {
 	async #finish(): Promise<void> {
 		const { timers } = this.#context;
 		const { commit, idle, linger } = this.settings.timeouts;
+		this.#stop(NOW, null); // from here on `#endBy` alone bounds it: no other time may take answers away
 		this.#endBy = timers.now + commit + idle;
 		const reason = this.#error ?? this.#transport.error ?? UNFINISHED;
 		const abandoned = this.#transaction?.abandon(reason);

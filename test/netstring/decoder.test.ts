@@ -196,6 +196,7 @@ describe("NetstringDecoder", () => {
 		const chunk = bytesOf("999:1:x,2:yz,999");
 		const decoder = new NetstringDecoder();
 		decoder.receive(chunk, 4, 10);
+		expect([decoder.start, decoder.end]).toEqual([4, 4]);
 		expect([decoder.next(), decoder.next()]).toEqual([LENGTH, BYTES]);
 		expect([decoder.start, decoder.end]).toEqual([6, 7]);
 		expect([decoder.next(), decoder.next(), decoder.next()]).toEqual([END, LENGTH, NEED_DATA]);

@@ -365,6 +365,17 @@ describe("readNetstrings", () => {
 			}
 		});
 
+		test("a source that throws is not told to end", async () => {
+			const source = new CountingSource(
+				(function* () {
+					yield bytesOf("5:he");
+					throw new Error("cable");
+				})(),
+			);
+			await expect(readAll(source)).rejects.toThrow("cable");
+			expect(source.returned).toBe(0);
+		});
+
 		test("an error of the source's own end does not hide the error in the netstrings", async () => {
 			const stream = new ReadableStream<Uint8Array>({
 				start: (controller) => controller.enqueue(bytesOf("x")),

@@ -79,6 +79,13 @@ describe("NetstringDecoderStream", () => {
 		expect(out[2]?.buffer).toBe(second.buffer);
 	});
 
+	test("each empty interpretation is an array of its own, which may be transferred", async () => {
+		const stream = ReadableStream.from([bytesOf("0:,0:,")]).pipeThrough(new NetstringDecoderStream());
+		const [first, second] = await collect(stream);
+		expect([first?.length, second?.length]).toEqual([0, 0]);
+		expect(first?.buffer).not.toBe(second?.buffer);
+	});
+
 	test("a declared length costs nothing: memory grows with the bytes that came", async () => {
 		const allocated: number[] = [];
 		const stream = new NetstringDecoderStream();

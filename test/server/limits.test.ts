@@ -32,10 +32,12 @@ describe("limits.messageBytes", () => {
 		["CRLF that ends in a CR", "\r123456789\r"],
 		["CRLF with line ends", "\r1234\r\n5678\r\n"],
 	])("a message that is exactly as long is taken: %s", async (_, message) => {
-		const bench = new Bench({ limits });
-		expect(await bench.exchange(mail({ message }))).toEqual(["Kok"]);
-		expect(bench.queue.commits[0]?.text).toHaveLength(10);
-		expect(bench.reports[0]?.bodyBytes).toBe(10);
+		for (const lines of ["lf", "as-sent"] as const) {
+			const bench = new Bench({ limits, queue: { lines } });
+			expect(await bench.exchange(mail({ message }))).toEqual(["Kok"]);
+			expect(bench.queue.commits[0]?.text).toHaveLength(lines === "lf" ? 10 : message.length - 1);
+			expect(bench.reports[0]?.bodyBytes).toBe(10);
+		}
 	});
 
 	test.each([

@@ -198,6 +198,16 @@ describe("answers", () => {
 		},
 	);
 
+	test("of a package that was refused at once go out while a hook is awaited", async () => {
+		const gate = new Gate<undefined>();
+		const bench = new Bench({ limits: { messageBytes: 6 }, hooks: { message: () => gate.promise } });
+		const client = bench.talk();
+		client.send(mail({ message: "\n1234567" }) + mail());
+		expect(await client.receives(1)).toHaveLength(1);
+		gate.open(undefined);
+		await client.receives(2);
+	});
+
 	test("that one turn of the event loop brings go out in one write", async () => {
 		const bench = new Bench({ queue: { hold: true } });
 		const [ours, theirs] = duplexPair();

@@ -2,8 +2,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { Access } from "../../src/protocol/peer.js";
 import { Bench } from "../support/server-bench.js";
-import { mail } from "../support/server-client.js";
+import { mail, type TestClient } from "../support/server-client.js";
 import { Gate, turns } from "../support/server-signal.js";
+import { duplexPair } from "../support/server-streams.js";
 
 const MINUTE = 60_000;
 
@@ -64,6 +65,21 @@ describe("timeouts.idle", () => {
 		expect((await bench.disconnected()).error).toMatchObject({ code: "ERR_QMTP_IDLE_TIMEOUT" });
 	});
 
+	test("runs while a commit is under way if the client does not read what it was told", async () => {
+		const bench = new Bench({ queue: { hold: true }, timeouts: { commit: 45 * MINUTE } });
+		const [ours, theirs] = duplexPair();
+		bench.serve(ours);
+		const client = bench.client(theirs, false);
+		client.send(mail() + mail());
+		await bench.queue.called("commit", 2);
+		bench.queue.commits[0]?.release([{ status: "K", description: "x".repeat(300_000) }]);
+		await turns();
+		client.send("1"); // the server looks at its answers, and waits for the client to read them
+		await pass(11);
+		expect((await bench.disconnected()).error).toMatchObject({ code: "ERR_QMTP_IDLE_TIMEOUT" });
+		bench.queue.release();
+	});
+
 	test.each(["authorize", "message", "sender", "recipient"])(
 		"does not run while %s is asked",
 		async (name) => {
@@ -103,6 +119,25 @@ describe("timeouts.session", () => {
 		expect(await client.all()).toHaveLength(12);
 		expect((await bench.disconnected()).error).toMatchObject({ code: "ERR_QMTP_SESSION_TIMEOUT" });
 		expect(bench.queue.count("abort")).toBe(1);
+	});
+
+	test.each([
+		["the client has closed its direction", (_: Bench, client: TestClient) => client.end()],
+		["the server closes", (bench: Bench) => void bench.server.close({ timeout: Number.POSITIVE_INFINITY })],
+	])("that passes when %s loses no answer of a slow commit", async (_, end) => {
+		const bench = new Bench({
+			queue: { hold: true },
+			timeouts: { commit: 20 * MINUTE, session: 5 * MINUTE },
+		});
+		const client = bench.talk();
+		client.send(mail());
+		await bench.queue.called("commit");
+		end(bench, client);
+		await pass(6);
+		expect(client.ended).toBe(false);
+		bench.queue.release();
+		expect(await client.all()).toEqual(["Kok"]);
+		expect(await bench.disconnected()).not.toHaveProperty("error");
 	});
 
 	test.each(["message", "sender", "recipient"])(
