@@ -197,7 +197,7 @@ describe("this test", () => {
 
 const INDISPENSABLE = [
 	...["cli/", "server/", "client/", "body/", "protocol/", "errors"],
-	...["netstring/{decoder,encoder}", "netstring/streams", "queue/{queue,source}"],
+	...["netstring/{decoder,encoder}", "netstring/{streams,reader}", "queue/{queue,source,receipt,adapters}"],
 	...["queue/memory", "queue/discard", "queue/maildir"],
 ];
 

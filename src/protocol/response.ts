@@ -44,12 +44,9 @@ export function rejected(description = "permanent failure (#5.3.0)"): QmtpRespon
 /** The responses as netstrings, one behind the other, in one new array. Descriptions are encoded as UTF-8. */
 export function encodeResponses(responses: readonly QmtpResponse[]): Uint8Array {
 	let text = "";
-	for (const response of responses) {
-		const { status, description } = response;
-		if (NOT_ASCII.test(description)) return encodeBytewise(responses);
+	for (const { status, description } of responses)
 		text += `${description.length + 1}:${status}${description},`;
-	}
-	return utf8.encode(text);
+	return NOT_ASCII.test(text) ? encodeBytewise(responses) : utf8.encode(text);
 }
 
 function encodeBytewise(responses: readonly QmtpResponse[]): Uint8Array {

@@ -12,10 +12,16 @@ export function decodeAddress(
 	end: number,
 	encoding: AddressEncoding,
 ): string | null {
-	const buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
-	const address = buffer.toString("latin1", start, end);
-	if (address.includes("\0")) return null;
-	if (encoding === "latin1" || !HIGH.test(address)) return address;
+	let isAscii = true;
+	for (let at = start; at < end; at++) {
+		const byte = chunk[at] as number;
+		if (byte === 0) return null;
+		if (byte > 0x7f) isAscii = false;
+	}
+	if (isAscii || encoding === "latin1") {
+		const buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
+		return buffer.toString("latin1", start, end);
+	}
 	try {
 		return utf8.decode(chunk.subarray(start, end));
 	} catch {
@@ -23,5 +29,4 @@ export function decodeAddress(
 	}
 }
 
-const HIGH = /[\x80-\xff]/;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -8,8 +8,8 @@
 import { encodeResponses, type QmtpResponse } from "../protocol/response.js";
 import type { ServerConnection } from "../protocol/server-connection.js";
 import type { Timers } from "../timers.js";
-import { Commit } from "./commit.js";
 import type { ServerSettings } from "./options.js";
+import type { Transaction } from "./transaction.js";
 import type { Transport } from "./transport.js";
 
 /** Gives each package its responses, in order. */
@@ -25,7 +25,8 @@ export class Answers {
 	readonly #transport: Transport;
 	readonly #settings: ServerSettings;
 	readonly #timers: Timers;
-	readonly #commits = new Set<Commit>();
+	#expected: Transaction[] = []; // in the order of their deadlines; those before #oldest are answered
+	#oldest = 0;
 	#owed = 0; // responses that packages read to their end are still to get
 	#armed = false;
 	#room: { readonly packages: number; readonly resolve: () => void } | null = null;
@@ -37,44 +38,25 @@ export class Answers {
 		this.#timers = timers;
 	}
 
-	/** Gives the responses to package `number`, one for each of its recipients. */
-	give(number: number, responses: readonly QmtpResponse[]): void {
-		this.packages++;
-		this.#owed += responses.length;
-		this.#connection.respond(number, responses);
+	/** A package was read to its end: its responses will come. */
+	expect(transaction: Transaction): void {
+		this.#owed += transaction.recipients.length;
+		transaction.deadline = this.#timers.now + this.#settings.timeouts.commit;
+		this.#expected.push(transaction);
 	}
 
-	/**
-	 * The responses to package `number` will come later.
-	 *
-	 * @param recipients - How many there will be.
-	 * @param outcome - Never rejects. If it takes longer than `timeouts.commit`, `late` makes them.
-	 * @param then - Called with whichever they are.
-	 */
-	expect(
-		number: number,
-		recipients: number,
-		outcome: Promise<readonly QmtpResponse[]>,
-		late: () => readonly QmtpResponse[],
-		then: (responses: readonly QmtpResponse[]) => void,
-	): void {
-		this.#owed += recipients;
-		const deadline = this.#timers.now + this.#settings.timeouts.commit;
-		const commit = new Commit(outcome, deadline, late, (responses) => {
-			this.#commits.delete(commit);
-			this.#owed -= recipients;
-			this.give(number, responses);
-			this.arm();
-			then(responses);
-		});
-		this.#commits.add(commit);
+	/** Gives the responses to a package, one for each of its recipients. */
+	give(transaction: Transaction, responses: readonly QmtpResponse[]): void {
+		this.packages++;
+		this.#connection.respond(transaction.number, responses);
+		this.arm();
 	}
 
 	/** Answers for the queue where it is too slow. */
 	check(now: number): void {
-		for (const commit of this.#commits) {
-			if (commit.deadline > now) break; // all have the same time, so the oldest comes first
-			commit.timeOut();
+		for (const transaction of this.#expected.slice(this.#oldest)) {
+			if (transaction.deadline > now) break; // all have the same time, so the oldest comes first
+			if (!transaction.answered) transaction.timeOut();
 		}
 	}
 
@@ -104,6 +86,11 @@ export class Answers {
 	/** Writes what may be sent now. */
 	flush(): void {
 		const responses = this.#connection.transmit();
+		while (this.#expected[this.#oldest]?.answered) this.#oldest++;
+		if (this.#oldest * 2 >= this.#expected.length) {
+			this.#expected = this.#expected.slice(this.#oldest);
+			this.#oldest = 0;
+		}
 		if (responses.length > 0) {
 			this.#owed -= responses.length;
 			this.lastWrite = this.#timers.now;

@@ -23,6 +23,7 @@ import type { QmtpResponse } from "../protocol/response.js";
 import { ServerConnection } from "../protocol/server-connection.js";
 import type { Timed, Timers } from "../timers.js";
 import { Answers } from "./answers.js";
+import { asError, type Wait } from "./intake.js";
 import type { ServerSettings } from "./options.js";
 import { ReceivedField } from "./received.js";
 import { NOT_AUTHORIZED } from "./refusals.js";
@@ -136,6 +137,14 @@ export class Session implements Timed, TransactionContext {
 		this.#context.fault(error, { peer: this.peer, message });
 	}
 
+	answer(transaction: Transaction, responses: readonly QmtpResponse[]): void {
+		this.#answers.give(transaction, responses);
+		if (!this.#context.reportsPackages) return;
+		const { info: message, sender, bodyBytes } = transaction;
+		const recipients = transaction.recipients.map(({ address }) => address);
+		this.#context.package({ peer: this.peer, message, sender, recipients, responses, bodyBytes });
+	}
+
 	/** Asks who the peer is. @returns False if it may not talk. */
 	async #authorize(): Promise<boolean> {
 		const { hooks } = this.settings;
@@ -208,8 +217,8 @@ export class Session implements Timed, TransactionContext {
 		if (step === MESSAGE) return this.#begin();
 		const transaction = this.#transaction as Transaction;
 		if (step === BODY) return transaction.body(decoder.chunk.subarray(decoder.start, decoder.end));
-		if (step === SENDER) return transaction.sender(decoder);
-		if (step === RECIPIENT) return transaction.recipient(decoder);
+		if (step === SENDER) return transaction.sentBy(decoder);
+		if (step === RECIPIENT) return transaction.sentTo(decoder);
 		return this.#end(transaction);
 	}
 
@@ -225,30 +234,15 @@ export class Session implements Timed, TransactionContext {
 			exact: encoding === "lf" || queue.lines === "as-sent",
 			addressEncoding,
 		};
-		this.#transaction = new Transaction(info, this);
+		this.#transaction = new Transaction(info, this.#connection.number, this);
 		return this.#transaction.begin();
 	}
 
 	#end(transaction: Transaction): Wait {
 		this.#transaction = null;
-		const { number } = this.#connection;
-		const outcome = transaction.end();
-		if (outcome instanceof Promise) {
-			const late = () => transaction.timedOut();
-			this.#answers.expect(number, transaction.recipients.length, outcome, late, (responses) =>
-				this.#report(transaction, responses),
-			);
-		} else {
-			this.#answers.give(number, outcome);
-			this.#report(transaction, outcome);
-		}
+		this.#answers.expect(transaction);
+		transaction.end();
 		return this.#answers.roomFor(this.settings.limits.pipelined);
-	}
-
-	#report(transaction: Transaction, responses: readonly QmtpResponse[]): void {
-		if (!this.#context.reportsPackages) return;
-		const { info: message, senderAddress: sender, recipients, bodyBytes } = transaction;
-		this.#context.package({ peer: this.peer, message, sender, recipients, responses, bodyBytes });
 	}
 
 	#endInput(): void {
@@ -322,12 +316,6 @@ export class Session implements Timed, TransactionContext {
 		return this.#reading && (this.#connection.pending === 0 || !this.#answers.writable);
 	}
 }
-
-function asError(thrown: unknown): Error {
-	return thrown instanceof Error ? thrown : new Error(String(thrown));
-}
-
-type Wait = void | Promise<void>;
 
 /** How urgently a session is to end. */
 type Stopping = typeof RUNNING | typeof AFTER_PACKAGE | typeof NOW | typeof DESTROYED;
