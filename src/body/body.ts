@@ -27,17 +27,9 @@ export function bytesBody(bytes: Uint8Array): Body {
 	};
 }
 
-/**
- * A body that is read once, from a source that promises `length` bytes.
- *
- * @param close - Lets go of the source if it was not read to its end.
- */
-export function streamBody(
-	source: AsyncIterable<Uint8Array>,
-	length: number,
-	close: () => Promise<void>,
-): Body {
-	return { length, bytes: null, repeatable: false, chunks: () => source, close };
+/** A body that is read once, from a source that promises `length` bytes and is let go of by whoever opened it. */
+export function streamBody(source: AsyncIterable<Uint8Array>, length: number): Body {
+	return { length, bytes: null, repeatable: false, chunks: () => source, close: async () => {} };
 }
 
 /** How much of a body is read at once. */

@@ -1,5 +1,5 @@
 /** Bodies in files. A file is opened once and read by position, so that it stays the same file to the end. */
-import { type FileHandle, open } from "node:fs/promises";
+import { constants, type FileHandle, open } from "node:fs/promises";
 import { type Body, CHUNK_BYTES } from "./body.js";
 
 /** The first `length` bytes of an open file, which `close()` closes. */
@@ -15,7 +15,7 @@ export function fileBody(file: FileHandle, length: number): Body {
 
 /** Opens a file to be read as a body. @throws What `open` and `stat` do; an error for what is no regular file. */
 export async function openBody(path: string): Promise<{ file: FileHandle; length: number }> {
-	const file = await open(path, "r");
+	const file = await open(path, READ_AT_ONCE);
 	try {
 		const stats = await file.stat();
 		if (!stats.isFile()) throw new Error(`${path} is no regular file`);
@@ -36,3 +36,6 @@ export async function* fileChunks(file: FileHandle, length: number): AsyncGenera
 		position += bytesRead;
 	}
 }
+
+// Opening a pipe that nobody writes to would wait for ever. (Windows has no such flag.)
+const READ_AT_ONCE = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);

@@ -31,28 +31,40 @@ export interface SpoolOptions {
  */
 export async function spool(source: AsyncIterable<Uint8Array>, options: SpoolOptions = {}): Promise<Body> {
 	const { memory = DEFAULT_MEMORY, directory = tmpdir() } = options;
-	let held: Uint8Array[] = [];
-	let heldBytes = 0;
-	let length = 0;
+	let held: Uint8Array = NOTHING; // copies: chunks may be tiny, or views that pin far more than they show
+	let filled = 0;
+	let written = 0;
 	let file: FileHandle | null = null;
 	try {
 		for await (const chunk of source) {
-			held.push(chunk);
-			heldBytes += chunk.length;
-			length += chunk.length;
-			if (heldBytes <= memory) continue;
-			file ??= await openUnnamed(directory);
-			await writeAll(file, held, length - heldBytes);
-			held = [];
-			heldBytes = 0;
+			if (filled + chunk.length > memory) {
+				file ??= await openUnnamed(directory);
+				await writeAll(file, held.subarray(0, filled), written);
+				written += filled;
+				filled = 0;
+			}
+			if (file !== null && chunk.length > memory) {
+				await writeAll(file, chunk, written);
+				written += chunk.length;
+				continue;
+			}
+			if (filled + chunk.length > held.length) held = enlarged(held, filled + chunk.length, memory);
+			held.set(chunk, filled);
+			filled += chunk.length;
 		}
-		if (file === null) return bytesBody(Buffer.concat(held, heldBytes));
-		await writeAll(file, held, length - heldBytes);
-		return fileBody(file, length);
+		if (file === null) return bytesBody(held.subarray(0, filled));
+		await writeAll(file, held.subarray(0, filled), written);
+		return fileBody(file, written + filled);
 	} catch (error) {
 		await file?.close();
 		throw error;
 	}
+}
+
+function enlarged(held: Uint8Array, least: number, most: number): Uint8Array {
+	const larger = new Uint8Array(Math.max(least, Math.min(held.length * 2, most)));
+	larger.set(held);
+	return larger;
 }
 
 /** A file that nobody else can open, and that is gone when it is closed, even by a crash. */
@@ -63,14 +75,11 @@ async function openUnnamed(directory: string): Promise<FileHandle> {
 	return file;
 }
 
-async function writeAll(file: FileHandle, chunks: Uint8Array[], position: number): Promise<void> {
-	let at = position;
-	let bytes: Uint8Array = Buffer.concat(chunks);
-	while (bytes.length > 0) {
-		const { bytesWritten } = await file.write(bytes, 0, bytes.length, at);
-		at += bytesWritten;
-		bytes = bytes.subarray(bytesWritten);
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+	for (let at = 0; at < bytes.length; ) {
+		at += (await file.write(bytes, at, bytes.length - at, position + at)).bytesWritten;
 	}
 }
 
+const NOTHING = new Uint8Array(0);
 const DEFAULT_MEMORY = 1024 * 1024;

@@ -2,12 +2,15 @@
  * The client: calls of `send` become packages in one queue, and one connection at a time takes packages from it. What a
  * connection does is in session.ts.
  */
+
+import type { InputStream } from "../body/input.js";
 import { type QmtpError, TransportError, UsageError } from "../errors.js";
+import { type AddressEncoding, type Envelope, encodeAddress } from "../protocol/envelope.js";
 import { Timers } from "../timers.js";
 import { connectSocket } from "./connect.js";
-import { type MessageOptions, type PreparedMessage, prepareMessage } from "./message.js";
+import { type MessageOptions, messageInput, prepareMessage } from "./message.js";
 import { type ClientOptions, type ClientSettings, clientSettings } from "./options.js";
-import { OutgoingMessage, OutgoingPackage } from "./outgoing.js";
+import { OutgoingMessage, type OutgoingPackage } from "./outgoing.js";
 import { PackageQueue } from "./package-queue.js";
 import type { SendResult } from "./result.js";
 import { ClientSession } from "./session.js";
@@ -45,7 +48,8 @@ export class QmtpClient {
 	readonly #queue = new PackageQueue();
 	readonly #sessions = new Set<ClientSession>();
 	readonly #calls = new Set<Promise<unknown>>();
-	readonly #destroyed = new AbortController();
+	readonly #outgoing = new Set<OutgoingMessage>();
+	readonly #stopped = new AbortController(); // no connection is to be made any more
 	#session: ClientSession | null = null; // the one that takes packages
 	#working = false;
 	#closing: Promise<void> | null = null;
@@ -87,9 +91,9 @@ export class QmtpClient {
 	destroy(): void {
 		this.#closing ??= this.#close();
 		const error = new TransportError("ERR_QMTP_DESTROYED", "the client was destroyed");
-		this.#destroyed.abort(error);
-		for (const waiting of this.#queue.clear()) waiting.defer(error, false);
+		this.#stopped.abort(error);
 		for (const session of this.#sessions) session.destroy(error);
+		for (const outgoing of this.#outgoing) outgoing.whole.defer(error, false); // those that no session had
 	}
 
 	/** The same as `close()`, for `await using`. */
@@ -98,25 +102,46 @@ export class QmtpClient {
 	}
 
 	async #send(options: SendOptions, signal: AbortSignal | undefined): Promise<SendResult> {
-		const { sender, recipients } = checkedEnvelope(options);
-		if (this.#closing !== null) throw new UsageError("ERR_QMTP_CLIENT_CLOSED", "the client was closed");
-		signal?.throwIfAborted();
-		const preparing = prepareMessage(options);
-		const message = preparing instanceof Promise ? await orAborted(preparing, signal) : preparing;
-		const outgoing = new OutgoingMessage(sender, recipients, message, this.#settings.addressEncoding);
-		outgoing.onProgress = options.onProgress;
+		const input = messageInput(options.message); // it is ours now, whatever comes of the call
+		try {
+			const { addressEncoding } = this.#settings;
+			const { sender, recipients } = checkedEnvelope(options, addressEncoding);
+			if (this.#closing !== null) throw new UsageError("ERR_QMTP_CLIENT_CLOSED", "the client was closed");
+			signal?.throwIfAborted();
+			const outgoing = new OutgoingMessage(sender, recipients, addressEncoding);
+			outgoing.onProgress = options.onProgress;
+			this.#enqueue(outgoing, options, input);
+			return await this.#result(outgoing, signal);
+		} finally {
+			input?.release();
+		}
+	}
+
+	async #result(outgoing: OutgoingMessage, signal: AbortSignal | undefined): Promise<SendResult> {
 		const abort = () => {
 			outgoing.reject(signal?.reason);
 			for (const session of this.#sessions) session.cancel(outgoing);
 		};
 		signal?.addEventListener("abort", abort, { once: true });
+		this.#outgoing.add(outgoing);
 		try {
-			this.#queue.push(await this.#split(new OutgoingPackage(outgoing, 0, recipients.length)));
-			this.#work();
 			return await outgoing.result;
 		} finally {
+			this.#outgoing.delete(outgoing);
 			signal?.removeEventListener("abort", abort);
-			await outgoing.message.body.close();
+			await outgoing.close();
+		}
+	}
+
+	/** Puts a message into the queue when it is ready. What goes wrong is its result. */
+	async #enqueue(outgoing: OutgoingMessage, options: SendOptions, input: InputStream | null): Promise<void> {
+		try {
+			const preparing = prepareMessage(options, input);
+			await outgoing.prepare(preparing instanceof Promise ? await preparing : preparing);
+			this.#queue.push(await this.#split(outgoing.whole));
+			this.#work();
+		} catch (error) {
+			outgoing.reject(error);
 		}
 	}
 
@@ -146,19 +171,20 @@ export class QmtpClient {
 	/** @returns Null if there is no connection; what was in the queue has its result then. */
 	async #connect(): Promise<ClientSession | null> {
 		try {
-			const socket = await connectSocket(this.#settings, this.#destroyed.signal);
+			const socket = await connectSocket(this.#settings, this.#stopped.signal);
 			const session = new ClientSession(socket, this.#settings, this.#timers);
 			this.#sessions.add(session);
 			session.ended.then(() => {
 				this.#sessions.delete(session);
 				if (session.answersOncePerPackage) this.#mostRecipients = 1;
 			});
+			if (this.#stopped.signal.aborted) session.destroy(this.#stopped.signal.reason);
 			await timeToGreet();
 			return session;
 		} catch (error) {
 			for (const waiting of this.#queue.clear()) {
 				const { outgoing } = waiting;
-				if (outgoing.begun || this.#destroyed.signal.aborted) waiting.defer(error as QmtpError, false);
+				if (outgoing.begun) waiting.defer(error as QmtpError, false);
 				else outgoing.reject(error);
 			}
 			return null;
@@ -171,21 +197,17 @@ export class QmtpClient {
 		if (error === null) return; // the queue is empty, or the session finishes with what it has
 		if (session.answersOncePerPackage) await this.#splitQueue();
 		if (unfinished !== null) {
-			this.#sendAgain(unfinished, error);
+			// The server surely did not accept it, so it goes out once more, if its body can be read once more.
+			if (unfinished.attempts < MOST_ATTEMPTS && unfinished.repeatable) this.#queue.unshift([unfinished]);
+			else unfinished.defer(error, false);
 		} else if (session.packages === 0) {
-			// The connection ended before anything was begun on it: else this could go on for ever.
-			const first = this.#queue.first();
-			if (first === undefined) return;
-			this.#queue.shift();
-			first.attempts++;
-			this.#sendAgain(first, error);
+			// The connection ended before anything was begun on it, which else could go on for ever.
+			const waiting = this.#queue.clear();
+			for (const package_ of waiting) {
+				if (++package_.attempts >= MOST_ATTEMPTS) package_.defer(error, false);
+			}
+			this.#queue.unshift(waiting); // those that have their result now are passed over
 		}
-	}
-
-	/** A package that the server surely did not accept goes out once more, if its body can be read once more. */
-	#sendAgain(package_: OutgoingPackage, error: QmtpError): void {
-		if (package_.attempts < MOST_ATTEMPTS && package_.repeatable) this.#queue.unshift([package_]);
-		else package_.defer(error, false);
 	}
 
 	/** The server answers once a package: what waits goes to one recipient at a time. */
@@ -204,44 +226,24 @@ export class QmtpClient {
 
 	async #close(): Promise<void> {
 		await Promise.allSettled(this.#calls);
+		this.#stopped.abort(new UsageError("ERR_QMTP_CLIENT_CLOSED", "the client was closed"));
 		for (const session of this.#sessions) session.finish();
 		await Promise.all([...this.#sessions].map((session) => session.ended));
 	}
 }
 
-function checkedEnvelope({ sender, recipients }: SendOptions): {
-	sender: string;
-	recipients: readonly string[];
-} {
+function checkedEnvelope({ sender, recipients }: SendOptions, encoding: AddressEncoding): Envelope {
 	if (typeof sender !== "string") throw new UsageError("ERR_QMTP_ADDRESS", "sender must be a string");
 	if (!Array.isArray(recipients) || recipients.length === 0) {
 		throw new UsageError("ERR_QMTP_RECIPIENTS", "recipients must be an array of at least one address");
 	}
-	if (!recipients.every((recipient) => typeof recipient === "string")) {
+	const copy: readonly unknown[] = [...recipients]; // the caller may change its array meanwhile
+	if (!copy.every((recipient) => typeof recipient === "string")) {
 		throw new UsageError("ERR_QMTP_ADDRESS", "each recipient must be a string");
 	}
-	return { sender, recipients: [...recipients] }; // the caller may change its array meanwhile
-}
-
-/** What is prepared, or the signal's reason; then what was prepared is let go of when it comes. */
-async function orAborted(
-	preparing: Promise<PreparedMessage>,
-	signal: AbortSignal | undefined,
-): Promise<PreparedMessage> {
-	if (signal === undefined) return preparing;
-	let abort = () => {};
-	const aborted = new Promise<never>((_, reject) => {
-		abort = () => reject(signal.reason);
-		signal.addEventListener("abort", abort, { once: true });
-	});
-	try {
-		return await Promise.race([preparing, aborted]);
-	} catch (error) {
-		if (signal.aborted) preparing.then(({ body }) => body.close()).catch(() => {});
-		throw error;
-	} finally {
-		signal.removeEventListener("abort", abort);
-	}
+	const envelope = { sender, recipients: copy as readonly string[] };
+	for (const address of [sender, ...envelope.recipients]) encodeAddress(address, encoding); // now, not half-way
+	return envelope;
 }
 
 /**

@@ -10,6 +10,7 @@ import type { ClientSettings } from "./options.js";
  * @throws TransportError `ERR_QMTP_CONNECT` or `ERR_QMTP_CONNECT_TIMEOUT`; `signal`'s reason if it is aborted.
  */
 export async function connectSocket(settings: ClientSettings, signal: AbortSignal): Promise<Socket> {
+	signal.throwIfAborted();
 	const { host, port, timeouts } = settings;
 	// What the server says before our first byte must be seen, and its end of input must not end our side.
 	const options: TcpNetConnectOpts & { highWaterMark: number } = {

@@ -7,6 +7,7 @@
  */
 import { type Body, bytesBody, streamBody } from "../body/body.js";
 import { fileBody, fileChunks, openBody } from "../body/file.js";
+import { InputStream, isByteStream } from "../body/input.js";
 import { DETECTION_BYTES, decodeLines, decodeLinesOf, detectEncoding } from "../body/line-ends.js";
 import { spool } from "../body/spool.js";
 import { UsageError } from "../errors.js";
@@ -50,12 +51,21 @@ export interface PreparedMessage {
 	readonly body: Body;
 }
 
+/** The stream of a message that is one; null for all others. */
+export function messageInput(message: unknown): InputStream | null {
+	return isByteStream(message) ? new InputStream(message) : null;
+}
+
 /**
  * Prepares a message: at once if it is in memory.
  *
+ * @param input - Its {@link messageInput}. The caller releases it when the message is not needed any more.
  * @throws UsageError `ERR_QMTP_MESSAGE` for what is no message, `ERR_QMTP_MESSAGE_SOURCE` if it cannot be read.
  */
-export function prepareMessage(options: MessageOptions): PreparedMessage | Promise<PreparedMessage> {
+export function prepareMessage(
+	options: MessageOptions,
+	input: InputStream | null,
+): PreparedMessage | Promise<PreparedMessage> {
 	const { message, encoding, transmit = "lf", size } = options;
 	if (encoding !== undefined && encoding !== "lf" && encoding !== "crlf") {
 		throw new UsageError("ERR_QMTP_MESSAGE", `encoding must be "lf" or "crlf", not ${encoding}`);
@@ -68,14 +78,14 @@ export function prepareMessage(options: MessageOptions): PreparedMessage | Promi
 	}
 	if (typeof message === "string") return prepareBytes(Buffer.from(message, "utf8"), encoding, transmit);
 	if (message instanceof Uint8Array) return prepareBytes(message, encoding, transmit);
-	if (typeof message !== "object" || message === null) {
-		throw new UsageError("ERR_QMTP_MESSAGE", "a message is a string, bytes, a stream, or { path }");
-	}
-	if (Symbol.asyncIterator in message) return prepareStream(message, size, encoding, transmit);
-	if ("path" in message && typeof message.path === "string") {
-		return prepareFile(message.path, encoding, transmit).catch((cause) => {
-			throw sourceError(cause);
-		});
+	if (input !== null) return prepareStream(input, size, encoding, transmit).catch(throwSourceError);
+	if (
+		typeof message === "object" &&
+		message !== null &&
+		"path" in message &&
+		typeof message.path === "string"
+	) {
+		return prepareFile(message.path, encoding, transmit).catch(throwSourceError);
 	}
 	throw new UsageError("ERR_QMTP_MESSAGE", "a message is a string, bytes, a stream, or { path }");
 }
@@ -85,6 +95,10 @@ export function sourceError(cause: unknown): UsageError {
 	if (cause instanceof UsageError) return cause;
 	const reason = cause instanceof Error ? cause.message : String(cause);
 	return new UsageError("ERR_QMTP_MESSAGE_SOURCE", `the message cannot be read: ${reason}`, { cause });
+}
+
+function throwSourceError(cause: unknown): never {
+	throw sourceError(cause);
 }
 
 type Transmit = "lf" | "as-is";
@@ -122,84 +136,52 @@ async function prepareFile(
 }
 
 async function prepareStream(
-	stream: AsyncIterable<Uint8Array>,
+	input: InputStream,
 	size: number | undefined,
 	given: Encoding | undefined,
 	transmit: Transmit,
 ): Promise<PreparedMessage> {
-	const source = checked(stream);
-	try {
-		const { encoding, chunks } =
-			given === undefined ? await peek(source) : { encoding: given, chunks: source };
-		const decoding = encoding === "crlf" && transmit === "lf";
-		if (size !== undefined && !decoding)
-			return { encoding, body: streamBody(chunks, size, () => discard(stream)) };
-		const body = await spool(decoding ? decodeLinesOf(counted(chunks, size)) : chunks);
-		return { encoding: decoding ? "lf" : encoding, body };
-	} catch (error) {
-		await discard(stream);
-		throw sourceError(error);
+	const { encoding, chunks } = given === undefined ? await peek(input) : { encoding: given, chunks: input };
+	const source = size === undefined ? chunks : counted(chunks, size);
+	if (encoding === "crlf" && transmit === "lf") {
+		return { encoding: "lf", body: await spool(decodeLinesOf(source)) };
 	}
-}
-
-/** Lets go of a stream that may not have been read to its end. */
-async function discard(stream: unknown): Promise<void> {
-	const { destroy, cancel, locked } = stream as { destroy?: unknown; cancel?: unknown; locked?: boolean };
-	if (typeof destroy === "function") destroy.call(stream);
-	else if (typeof cancel === "function" && locked !== true) await cancel.call(stream).catch(() => {});
+	return { encoding, body: size === undefined ? await spool(source) : streamBody(source, size) };
 }
 
 /** Reads a stream as far as its first line end, and gives it back whole. */
-async function peek(
-	source: AsyncIterable<Uint8Array>,
-): Promise<{ encoding: Encoding; chunks: AsyncIterable<Uint8Array> }> {
-	const iterator = source[Symbol.asyncIterator]();
+async function peek(input: InputStream): Promise<{ encoding: Encoding; chunks: AsyncIterable<Uint8Array> }> {
 	const read: Uint8Array[] = [];
 	let encoding: Encoding = "lf";
 	for (let seen = 0, last = 0; seen < DETECTION_BYTES; ) {
-		const { done, value } = await iterator.next();
+		const { done, value } = await input.next();
 		if (done) break;
 		read.push(value);
 		const lf = value.indexOf(LF);
 		if (lf !== -1) {
-			if ((lf > 0 ? value[lf - 1] : last) === CR) encoding = "crlf";
+			if (seen + lf < DETECTION_BYTES && (lf > 0 ? value[lf - 1] : last) === CR) encoding = "crlf";
 			break;
 		}
 		seen += value.length;
 		last = value.at(-1) ?? last;
 	}
-	return { encoding, chunks: rejoin(read, iterator) };
+	return { encoding, chunks: rejoin(read, input) };
 }
 
-async function* rejoin(read: Uint8Array[], iterator: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-	try {
-		yield* read;
-		for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;
-	} finally {
-		await iterator.return?.();
-	}
-}
-
-async function* checked(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
-	for await (const chunk of source) {
-		if (!(chunk instanceof Uint8Array)) {
-			throw new UsageError("ERR_QMTP_MESSAGE", "a message's stream must yield bytes (Uint8Array)");
-		}
-		yield chunk;
-	}
+async function* rejoin(read: Uint8Array[], input: InputStream): AsyncGenerator<Uint8Array> {
+	yield* read;
+	yield* input;
 }
 
 /** Holds a source to the size that was announced for it. */
-async function* counted(
-	source: AsyncIterable<Uint8Array>,
-	size: number | undefined,
-): AsyncGenerator<Uint8Array> {
+async function* counted(source: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
 	let length = 0;
 	for await (const chunk of source) {
 		length += chunk.length;
+		if (length > size) throw sizeError(length, size);
 		yield chunk;
 	}
-	if (size !== undefined && length !== size) throw sizeError(length, size);
+	if (length < size) throw sizeError(length, size);
 }
 
 /** The error for a source that has not as many bytes as were announced. */

@@ -82,6 +82,11 @@ export function clientSettings(options: ClientOptions): ClientSettings {
 	if (!Number.isInteger(port) || port < 1 || port > 65535) {
 		throw new UsageError("ERR_QMTP_OPTION", `port must be a number from 1 to 65535, not ${port}`);
 	}
+	if (typeof host !== "string") throw new UsageError("ERR_QMTP_OPTION", "host must be a string");
+	if (addressEncoding !== "utf-8" && addressEncoding !== "latin1") {
+		const message = `addressEncoding must be "utf-8" or "latin1", not ${addressEncoding}`;
+		throw new UsageError("ERR_QMTP_OPTION", message);
+	}
 	if (!(maxRecipientsPerPackage >= 1)) {
 		const message = `maxRecipientsPerPackage must be at least 1, not ${maxRecipientsPerPackage}`;
 		throw new UsageError("ERR_QMTP_OPTION", message);

@@ -15,7 +15,6 @@ export class OutgoingMessage {
 	readonly sender: string;
 	readonly recipients: readonly string[];
 	readonly addressEncoding: AddressEncoding;
-	message: PreparedMessage;
 	/** Settles when each recipient has its result; rejects if the caller gets none. */
 	readonly result: Promise<SendResult>;
 	/** True when `result` has settled: nothing more of it is to be sent. */
@@ -24,20 +23,16 @@ export class OutgoingMessage {
 	begun = false;
 	onProgress: ((bytes: number, total: number) => void) | undefined;
 
+	#message: PreparedMessage | null = null;
+	#closed = false;
 	readonly #results: (RecipientResult | undefined)[];
 	#missing: number;
 	#resolve!: (result: SendResult) => void;
 	#reject!: (reason: unknown) => void;
 
-	constructor(
-		sender: string,
-		recipients: readonly string[],
-		message: PreparedMessage,
-		addressEncoding: AddressEncoding,
-	) {
+	constructor(sender: string, recipients: readonly string[], addressEncoding: AddressEncoding) {
 		this.sender = sender;
 		this.recipients = recipients;
-		this.message = message;
 		this.addressEncoding = addressEncoding;
 		this.#results = new Array(recipients.length);
 		this.#missing = recipients.length;
@@ -45,6 +40,29 @@ export class OutgoingMessage {
 			this.#resolve = resolve;
 			this.#reject = reject;
 		});
+		this.result.catch(() => {}); // it may reject before somebody waits for it
+	}
+
+	/** What is sent, once it is prepared. */
+	get message(): PreparedMessage {
+		return this.#message as PreparedMessage;
+	}
+
+	/** A package for all recipients. */
+	get whole(): OutgoingPackage {
+		return new OutgoingPackage(this, 0, this.recipients.length);
+	}
+
+	/** Gives it what is sent. It is let go of at once if nobody wants the result any more. */
+	async prepare(message: PreparedMessage): Promise<void> {
+		this.#message = message;
+		if (this.#closed) await message.body.close();
+	}
+
+	/** Lets go of what is sent. */
+	async close(): Promise<void> {
+		this.#closed = true;
+		await this.#message?.body.close();
 	}
 
 	/** Gives a recipient its result. */
@@ -78,7 +96,7 @@ export class OutgoingMessage {
 		const { body, encoding } = this.message;
 		if (body.repeatable) return;
 		try {
-			this.message = { encoding, body: await spool(body.chunks()) };
+			await this.prepare({ encoding, body: await spool(body.chunks()) });
 		} catch (error) {
 			throw sourceError(error);
 		}

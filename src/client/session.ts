@@ -54,12 +54,12 @@ export class ClientSession implements Timed {
 		this.#settings = settings;
 		this.#timers = timers;
 		this.#writer = new BodyWriter(socket);
+		timers.add(this); // its clock stands still until somebody is there
 		this.#opened = timers.now;
 		this.#active = timers.now;
 		this.ended = new Promise((resolve) => {
 			this.#resolveEnded = resolve;
 		});
-		timers.add(this);
 		socket.on("data", (chunk) => this.#receive(chunk));
 		socket.on("drain", () => this.#progress());
 		socket.on("end", () => this.#end(closedError()));
@@ -95,6 +95,7 @@ export class ClientSession implements Timed {
 		}
 		this.#transmitting = false;
 		if (this.error === null) this.#writer.flush();
+		this.#rest();
 		const unfinished = this.#current;
 		this.#current = null;
 		return unfinished;
@@ -102,6 +103,7 @@ export class ClientSession implements Timed {
 
 	/** Nobody wants this message's result any more: if it is being sent, its package must never be complete. */
 	cancel(outgoing: OutgoingMessage): void {
+		this.#rest();
 		if (this.#current?.outgoing !== outgoing) return;
 		this.#wake?.();
 		this.#interrupt?.();
@@ -115,6 +117,7 @@ export class ClientSession implements Timed {
 		this.#active = this.#timers.now;
 		this.#socket.ref();
 		this.#socket.end();
+		this.#wake?.();
 	}
 
 	/** Ends the connection now. */
@@ -125,15 +128,15 @@ export class ClientSession implements Timed {
 	check(now: number): void {
 		const waited = now - this.#active;
 		const { response, idle } = this.#settings.timeouts;
-		if (this.#connection.pending > 0 || this.#writer.blocked) {
+		if (this.#finishing && !this.#awaited) {
+			if (waited >= FINISH_TIME) this.#end(closedError());
+		} else if (this.#connection.pending > 0 || this.#writer.blocked) {
 			if (waited < response) return;
 			const error = new TransportError(
 				"ERR_QMTP_RESPONSE_TIMEOUT",
 				`the server did nothing for ${response} ms`,
 			);
 			this.#end(error);
-		} else if (this.#finishing) {
-			if (waited >= FINISH_TIME) this.#end(closedError());
 		} else if (this.#current === null && waited >= idle) {
 			this.finish();
 		}
@@ -192,6 +195,7 @@ export class ClientSession implements Timed {
 		let reading: Promise<IteratorResult<Uint8Array>> | null = null;
 		try {
 			while (this.error === null && !outgoing.settled) {
+				this.#writer.flush();
 				if (this.#writer.blocked) {
 					await this.#changed();
 					continue;
@@ -207,7 +211,6 @@ export class ClientSession implements Timed {
 				length += chunk.value.length;
 				if (length > body.length) throw sizeError(length, body.length);
 				this.#writer.write(chunk.value);
-				this.#writer.flush();
 				outgoing.progress(length);
 			}
 			return false;
@@ -238,8 +241,18 @@ export class ClientSession implements Timed {
 			this.#end(error as QmtpError);
 			return;
 		}
-		if (this.#connection.pending === 0 && !this.#transmitting) this.#socket.unref();
+		this.#rest();
 		this.#progress();
+	}
+
+	/** A connection with nothing to do does not keep the process alive. */
+	#rest(): void {
+		if (!this.#awaited && !this.#transmitting && this.usable) this.#socket.unref();
+	}
+
+	/** True if somebody waits for an answer. Those who gave up do not. */
+	get #awaited(): boolean {
+		return this.#sent.some(({ outgoing }) => !outgoing.settled);
 	}
 
 	#answered(responses: readonly QmtpResponse[]): void {
@@ -318,5 +331,5 @@ function lostError(cause: Error): TransportError {
 const LARGEST_AT_ONCE = 256 * 1024;
 // Servers end a session after an hour without warning.
 const LONGEST_SESSION = 50 * 60_000;
-// For the server to close its side when we have closed ours and nothing is owed.
+// For the server to close its side when we have closed ours and nobody waits for an answer.
 const FINISH_TIME = 5000;

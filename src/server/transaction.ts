@@ -62,7 +62,7 @@ export class Transaction {
 	/** How many bytes of body were taken in so far, after line decoding. */
 	bodyBytes = 0;
 	/** When the queue has taken too long to commit, on the clock of the timers. */
-	deadline = Number.POSITIVE_INFINITY;
+	deadline: number = Number.POSITIVE_INFINITY;
 	/** True when the context has the responses. */
 	answered = false;
 

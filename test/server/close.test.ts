@@ -1,5 +1,5 @@
 /** `server.close()`: what is under way is finished and answered, what follows it is not, and it ends in any case. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { bytesOf } from "../support/bytes.js";
 import { Bench } from "../support/server-bench.js";
 import { mail, TestClient } from "../support/server-client.js";
@@ -166,6 +166,23 @@ describe("close()", () => {
 		bench.queue.release();
 		expect(await client.all()).toEqual(["Kok"]);
 		await closed;
+	});
+
+	test("leaves no timer behind", async () => {
+		vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+		try {
+			const bench = new Bench();
+			await bench.exchange(mail());
+			const client = bench.talk();
+			client.send(mail());
+			await client.receives(1);
+			const closed = bench.server.close();
+			await client.all();
+			await closed;
+			expect(vi.getTimerCount()).toBe(0);
+		} finally {
+			vi.useRealTimers();
+		}
 	});
 
 	test("is what `await using` calls", async () => {
