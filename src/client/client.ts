@@ -216,7 +216,7 @@ export class QmtpClient {
 		const parts: OutgoingPackage[] = [];
 		for (const waiting of this.#queue.clear()) {
 			try {
-				parts.push(...(await this.#split(waiting)));
+				for (const part of await this.#split(waiting)) parts.push(part);
 			} catch (error) {
 				waiting.outgoing.reject(error);
 			}
