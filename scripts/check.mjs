@@ -20,7 +20,7 @@ if (existsSync(bin("tsc"))) {
 		{ name: "architecture", command: [bin("vitest"), "run", "test/architecture.test.ts"] },
 		{ name: "package", command: [bin("publint"), "--strict", "--pack", "npm"], env: AS_BUILT },
 		{ name: "package types", command: [bin("attw"), "--pack", ".", "--profile", "esm-only"], env: AS_BUILT },
-		{ name: "lint and format", command: [bin("biome"), "check", "."] },
+		{ name: "lint and format", command: [bin("biome"), "check", "--error-on-warnings", "."] },
 	];
 	const work = async () => {
 		for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await check(next);
