@@ -19,11 +19,11 @@ export interface MemoryQueueOptions {
 	readonly maxBytes?: number;
 }
 
-/** A message that a {@link memoryQueue} took. */
-export interface MemoryMessage {
+/** A message that a {@link memoryQueue} took, with its sender and recipients. */
+export interface MemoryMessage extends Envelope {
 	/** The id of the K response: that of `info`. */
 	readonly id: string;
-	/** From whom and for whom. */
+	/** The sender and the recipients once more, to be handed on. */
 	readonly envelope: Envelope;
 	/** The message, in an array of its own. */
 	readonly body: Uint8Array;
@@ -130,10 +130,13 @@ class MemoryDelivery implements Delivery {
 
 	async commit(envelope: Envelope): Promise<readonly QmtpResponse[]> {
 		if (this.#ended) throw new UsageError("ERR_QMTP_ENDED", "commit() after commit() or abort()");
-		const { sender, recipients } = envelope;
+		const { sender } = envelope;
+		const recipients = [...envelope.recipients];
 		const message: MemoryMessage = {
 			id: this.#message.id,
-			envelope: { sender, recipients: [...recipients] },
+			envelope: { sender, recipients },
+			sender,
+			recipients,
 			body: this.#body(),
 			info: this.#message,
 		};

@@ -27,9 +27,8 @@ describe("memoryQueue", () => {
 		const recipients = ["a", "b"];
 		await deliver(queue, [bytesOf("abc")], { sender: "s", recipients }, info);
 		recipients.push("c"); // the envelope stays the caller's
-		expect(queue.messages).toEqual([
-			{ id: info.id, envelope: { sender: "s", recipients: ["a", "b"] }, body: bytesOf("abc"), info },
-		]);
+		const envelope = { sender: "s", recipients: ["a", "b"] };
+		expect(queue.messages).toEqual([{ id: info.id, envelope, ...envelope, body: bytesOf("abc"), info }]);
 		expect(queue.messages[0]?.info).toBe(info);
 	});
 
