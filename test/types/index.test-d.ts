@@ -105,9 +105,7 @@ expectType<Uint8Array>(decodeNetstring(new Uint8Array()));
 expectType<0 | 1 | 2 | 3>(new NetstringDecoder().next());
 expectType<PackageEvent | null>(new PackageDecoder().next());
 expectType<readonly QmtpResponse[]>(new ServerConnection().transmit() as readonly QmtpResponse[]);
-expectType<{ head: Uint8Array; tail: Uint8Array }>(
-	encodePackage({ sender: "", recipients: [] }, { encoding: "lf", length: 0 }),
-);
+expectType<EncodedPackage>(encodePackage({ sender: "", recipients: [] }, { encoding: "lf", length: 0 }));
 for await (const netstring of readNetstrings(new ReadableStream<Uint8Array>())) {
 	expectType<number>(netstring.length);
 	for await (const bytes of netstring) expectType<Uint8Array>(bytes);
