@@ -33,6 +33,7 @@ import {
 	readNetstrings,
 } from "../../dist/netstring/index.js";
 import {
+	type EncodedPackage,
 	encodePackage,
 	PackageDecoder,
 	type PackageEvent,
