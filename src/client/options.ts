@@ -1,7 +1,7 @@
 /** What a client can be told, and the defaults. */
 import { UsageError } from "../errors.js";
-import type { AddressEncoding } from "../protocol/envelope.js";
-import { withDefaults } from "../protocol/limits.js";
+import { type AddressEncoding, addressEncodingOption } from "../protocol/envelope.js";
+import { onlyOptions, withDefaults } from "../protocol/options.js";
 
 /** How much a client has under way on one connection. */
 export interface ClientLimits {
@@ -78,15 +78,11 @@ export interface ClientSettings {
 /** Puts the defaults in. @throws UsageError `ERR_QMTP_OPTION` for what makes no sense. */
 export function clientSettings(options: ClientOptions): ClientSettings {
 	const { host = "127.0.0.1", port = 209, maxRecipientsPerPackage = Number.POSITIVE_INFINITY } = options;
-	const { addressEncoding = "utf-8" } = options;
+	onlyOptions(options, ["host", "port", "limits", "timeouts", "maxRecipientsPerPackage", "addressEncoding"]);
 	if (!Number.isInteger(port) || port < 1 || port > 65535) {
 		throw new UsageError("ERR_QMTP_OPTION", `port must be a number from 1 to 65535, not ${port}`);
 	}
 	if (typeof host !== "string") throw new UsageError("ERR_QMTP_OPTION", "host must be a string");
-	if (addressEncoding !== "utf-8" && addressEncoding !== "latin1") {
-		const message = `addressEncoding must be "utf-8" or "latin1", not ${addressEncoding}`;
-		throw new UsageError("ERR_QMTP_OPTION", message);
-	}
 	if (!(maxRecipientsPerPackage >= 1)) {
 		const message = `maxRecipientsPerPackage must be at least 1, not ${maxRecipientsPerPackage}`;
 		throw new UsageError("ERR_QMTP_OPTION", message);
@@ -97,7 +93,7 @@ export function clientSettings(options: ClientOptions): ClientSettings {
 		limits: withDefaults("limits", DEFAULT_LIMITS, options.limits),
 		timeouts: withDefaults("timeouts", DEFAULT_TIMEOUTS, options.timeouts),
 		maxRecipientsPerPackage: Math.floor(maxRecipientsPerPackage),
-		addressEncoding,
+		addressEncoding: addressEncodingOption(options.addressEncoding),
 	};
 }
 

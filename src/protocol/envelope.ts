@@ -15,6 +15,12 @@ export interface Envelope {
  */
 export type AddressEncoding = "utf-8" | "latin1";
 
+/** The address encoding of an option. @throws UsageError `ERR_QMTP_OPTION` if it is none. */
+export function addressEncodingOption(encoding: AddressEncoding = "utf-8"): AddressEncoding {
+	if (encoding === "utf-8" || encoding === "latin1") return encoding;
+	throw new UsageError("ERR_QMTP_OPTION", `addressEncoding must be "utf-8" or "latin1", not ${encoding}`);
+}
+
 /**
  * The bytes of an address.
  *

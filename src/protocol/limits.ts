@@ -1,7 +1,5 @@
 /** The limits of a package, and the lengths that qmail's programs accept. */
 
-import { UsageError } from "../errors.js";
-
 /** What a decoder of packages accepts. Sizes are in bytes. */
 export interface PackageLimits {
 	/**
@@ -31,26 +29,3 @@ export const DEFAULT_PACKAGE_LIMITS: PackageLimits = {
 
 /** The largest length that qmail-qmtpd takes for any netstring: what is longer ends the connection. */
 export const LONGEST_NETSTRING = 2_000_000_009;
-
-/**
- * Options that are numbers, with the defaults of those that were not given.
- *
- * @param group - What the group of options is called, for the error.
- * @throws UsageError `ERR_QMTP_OPTION` for a name that is not among the defaults, and for what is no positive number.
- */
-export function withDefaults<T extends object>(group: string, defaults: T, given: Partial<T> = {}): T {
-	const merged = { ...defaults } as Record<string, unknown>;
-	for (const [name, value] of Object.entries(given)) {
-		if (!(name in merged)) throw new UsageError("ERR_QMTP_OPTION", `there is no option ${group}.${name}`);
-		if (value === undefined) continue;
-		const least = MAY_BE_ZERO.has(name) ? 0 : 1;
-		if (typeof value !== "number" || !(value >= least)) {
-			const message = `${group}.${name} must be a number of at least ${least}, not ${value}`;
-			throw new UsageError("ERR_QMTP_OPTION", message);
-		}
-		merged[name] = value;
-	}
-	return merged as T;
-}
-
-const MAY_BE_ZERO = new Set(["messageBytes", "addressBytes"]);

@@ -1,8 +1,9 @@
 /** What a server can be told, and the defaults. */
 import { hostname as osHostname } from "node:os";
 import { UsageError } from "../errors.js";
-import type { AddressEncoding } from "../protocol/envelope.js";
-import { DEFAULT_PACKAGE_LIMITS, type PackageLimits, withDefaults } from "../protocol/limits.js";
+import { type AddressEncoding, addressEncodingOption } from "../protocol/envelope.js";
+import { DEFAULT_PACKAGE_LIMITS, type PackageLimits } from "../protocol/limits.js";
+import { onlyOptions, withDefaults } from "../protocol/options.js";
 import type { Queue } from "../queue/queue.js";
 import type { ServerHooks } from "./hooks.js";
 
@@ -93,19 +94,13 @@ export function serverSettings(options: ServerOptions): ServerSettings {
 	if (typeof options?.queue?.open !== "function") {
 		throw new UsageError("ERR_QMTP_OPTION", "a server needs a queue: new QmtpServer({ queue })");
 	}
-	const { addressEncoding = "utf-8" } = options;
-	if (addressEncoding !== "utf-8" && addressEncoding !== "latin1") {
-		throw new UsageError(
-			"ERR_QMTP_OPTION",
-			`addressEncoding must be "utf-8" or "latin1", not ${addressEncoding}`,
-		);
-	}
+	onlyOptions(options, ["queue", "hooks", "hostname", "received", "addressEncoding", "limits", "timeouts"]);
 	return {
 		queue: options.queue,
 		hooks: options.hooks ?? {},
 		hostname: options.hostname ?? osHostname(),
 		received: options.received ?? true,
-		addressEncoding,
+		addressEncoding: addressEncodingOption(options.addressEncoding),
 		limits: withDefaults("limits", DEFAULT_LIMITS, options.limits),
 		timeouts: withDefaults("timeouts", DEFAULT_TIMEOUTS, options.timeouts),
 	};

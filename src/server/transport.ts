@@ -100,7 +100,7 @@ class DuplexTransport implements Transport {
 
 	constructor(duplex: Duplex) {
 		this.#duplex = duplex;
-		this.#closed = duplex.destroyed;
+		this.#closed = !duplex.writable; // no mail is taken from a client that cannot be answered
 		// Else a client that closes its direction and waits would never get its answers.
 		duplex.allowHalfOpen = true;
 		duplex.on("error", (error) => {

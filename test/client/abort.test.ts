@@ -1,4 +1,5 @@
 /** A call that is given up: it ends at once, and the others go on as if it had never been. */
+import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { mail, recipients, statuses } from "../support/client-mail.js";
 import { noUnhandledRejections } from "../support/client-rejections.js";
@@ -231,6 +232,7 @@ test("an abort after the answer changes nothing", async () => {
 	const client = server.client();
 	const controller = new AbortController();
 	const result = await client.send(mail(), controller);
+	expect(getEventListeners(controller.signal, "abort")).toEqual([]);
 	controller.abort(GIVEN_UP);
 	expect(statuses(result)).toBe("K");
 	expect(statuses(await client.send(mail()))).toBe("K");

@@ -114,6 +114,14 @@ describe("a server that does not answer", () => {
 		await (await server.connection()).gone();
 	});
 
+	test("says nothing to several recipients either", async () => {
+		const server = await ScriptedServer.start((connection) => connection.received());
+		const result = await server.client({ timeouts }).send(mail({ recipients: recipients(2) }));
+		expect(result.responses).toEqual(
+			recipients(2).map((recipient) => unanswered("ERR_QMTP_RESPONSE_TIMEOUT", true, recipient)),
+		);
+	});
+
 	test("never reads: Z after the response timeout, and surely not accepted", async () => {
 		const server = await ScriptedServer.start(({ socket }) => socket.pause());
 		const result = await server.client({ timeouts }).send(mail({ message: LARGE }));

@@ -148,6 +148,18 @@ describe("a file", () => {
 		expect(server.bodies).toEqual(["first", "third"]);
 	});
 
+	test("that is converted, and has fewer CR LF when it is sent than when they were counted", async () => {
+		const server = await ScriptedServer.start(async (connection) => {
+			await connection.end();
+			connection.socket.end();
+		});
+		const path = file("x\r\n".repeat(1_000_000));
+		const change = () => writeFileSync(path, "x".repeat(3_000_000));
+		const call = server.client().send(mail({ message: { path }, onProgress: change }));
+		await expect(call).rejects.toMatchObject({ code: "ERR_QMTP_MESSAGE_SIZE" });
+		expect(server.bodies).toEqual([]);
+	});
+
 	test("that grows while it is sent has the length that it had", async () => {
 		const server = await acceptingServer();
 		const text = "x".repeat(300_000);

@@ -46,6 +46,26 @@ function suite(): void {
 		expect(await ending(program)).toEqual({ code: 0, output: "closed\n" });
 	});
 
+	test("does not end before close() has, when its last answer comes on a connection that takes no more", async () => {
+		const server = await ScriptedServer.start(async (connection) => {
+			await connection.end(); // in the middle of the second package
+			connection.write("1:K,");
+			await new Promise((resolve) => setTimeout(resolve, 100));
+			connection.socket.end();
+		});
+		const program = run(
+			server,
+			`const first = client.send(mail);
+			const given = new AbortController();
+			const onProgress = () => given.abort();
+			await client.send({ ...mail, message: "x".repeat(1e6), onProgress }, given).catch(() => {});
+			console.log((await first).accepted.length);
+			await client.close();
+			console.log("closed");`,
+		);
+		expect(await ending(program)).toEqual({ code: 0, output: "1\nclosed\n" });
+	});
+
 	test("ends when all that it sent was given up", async () => {
 		const server = await ScriptedServer.start(async (connection) => {
 			await connection.received();

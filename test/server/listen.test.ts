@@ -184,7 +184,7 @@ describe("serve()", () => {
 		const bench = new Bench();
 		const [ours, theirs] = duplexPair();
 		const client = bench.client(theirs);
-		client.end();
+		client.end(mail());
 		spoil(ours);
 		await turns();
 		await bench.serve(ours);

@@ -34,6 +34,10 @@ test("an addressEncoding that there is not", () => {
 	expect(refused({ queue, addressEncoding: "utf8" }).message).toContain('"utf-8" or "latin1"');
 });
 
+test("an option that there is not: who asks for tls must not get a server without it", () => {
+	expect(refused({ queue, tls: {} }).message).toBe("there is no option tls");
+});
+
 const limits = ["messageBytes", "addressBytes", "recipientBytes", "recipients", "pipelined", "connections"];
 const timeouts = ["idle", "session", "commit", "linger"];
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { withDefaults } from "../../src/protocol/limits.js";
+import { onlyOptions, withDefaults } from "../../src/protocol/options.js";
 
 describe("withDefaults", () => {
 	const defaults = { messageBytes: 100, recipients: 10, idle: 1000 };
@@ -46,5 +46,16 @@ describe("withDefaults", () => {
 				message: expect.stringContaining("timeouts.idel"),
 			}),
 		);
+	});
+});
+
+describe("onlyOptions", () => {
+	test("refuses an option that does not exist, and passes over one that asks for nothing", () => {
+		expect(() => onlyOptions({ queue: 1, tsl: {} }, ["queue", "tls"])).toThrow(
+			expect.objectContaining({ code: "ERR_QMTP_OPTION", message: "there is no option tsl" }),
+		);
+		for (const tsl of [undefined, null, false]) {
+			expect(() => onlyOptions({ queue: 1, tsl }, ["queue", "tls"])).not.toThrow();
+		}
 	});
 });
