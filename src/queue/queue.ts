@@ -20,7 +20,7 @@ export interface Queue {
 	 */
 	prepare?(): Promise<void>;
 	/**
-	 * Begins one message. To refuse it, throw a `QueueError`: Z, or D if `permanent`.
+	 * Begins one message. To refuse it, throw a `QueueError` or reject with one: Z, or D if `permanent`.
 	 */
 	open(message: MessageInfo): Delivery | Promise<Delivery>;
 	/** Lets go of what the queue holds. Deliveries under way must have ended. */
@@ -34,14 +34,15 @@ export interface Delivery {
 	 * pins the chunk around it, and must not write into it.
 	 *
 	 * @returns Nothing, or a promise if the caller is to wait before the next call. It throws or rejects with a
-	 * `QueueError` if the message cannot be stored; the caller then calls `abort`.
+	 * `QueueError` if the message cannot be stored; only `abort` follows then.
 	 */
 	write(bytes: Uint8Array): void | Promise<void>;
 	/**
 	 * Ends the message and stores it for these recipients. It resolves when the message is as durable as the queue
 	 * makes it, with one response for each recipient, in order.
 	 *
-	 * Once anything is durable it must not reject. A rejection means that nothing was stored for anybody.
+	 * Once anything is durable it must not reject. A rejection means that nothing was stored for anybody, and that what
+	 * was made for the message is gone: `abort` does not follow.
 	 */
 	commit(envelope: Envelope): Promise<readonly QmtpResponse[]>;
 	/**
