@@ -2,8 +2,9 @@
  * Runs the variants of a benchmark in turns, so that whatever else the machine does meets all of them alike.
  *
  * In each round every variant runs once, in an order that moves on by one from round to round. A round goes before
- * them that is not counted, in which the code is compiled. Garbage is collected before each measurement, so that no
- * variant pays for the one before it.
+ * them that is not counted, in which the code is compiled. Young garbage is collected before each measurement, so that
+ * no variant pays for the one before it. All garbage would be too much: with the last object of a class V8 throws the
+ * code away that it compiled for it.
  */
 
 /** One of the things that are compared. */
@@ -22,7 +23,7 @@ export async function inTurns(variants: readonly Variant[], rounds: number): Pro
 	for (let round = -1; round < rounds; round++) {
 		for (let turn = 0; turn < variants.length; turn++) {
 			const { name, run } = variants[(turn + round + 1) % variants.length] as Variant;
-			globalThis.gc?.();
+			globalThis.gc?.({ type: "minor" });
 			const value = await run();
 			if (round >= 0) samples.get(name)?.push(value);
 		}

@@ -26,7 +26,7 @@ const BODY_BYTES = 1024;
 const PACKAGES_IN_CHUNK = 64; // a little more than 64 KiB
 const CHUNKS = 60;
 const MESSAGES = PACKAGES_IN_CHUNK * 4096;
-const MESSAGES_OF_CLIENT = MESSAGES / 8;
+const MESSAGES_OF_CLIENT = MESSAGES / 2; // the client's code is not fast before some 100,000
 const AT_ONCE = 1000;
 const TARGET_PER_SECOND = 250_000;
 const TARGET_RATIO = 0.35;
@@ -104,11 +104,12 @@ function report(samples: Samples): void {
 		rows.push([name, spread(perSecond), figure(megabytes), figure(share), spread(cpu.get(name) ?? [])]);
 	}
 	printTable(rows);
-	const reached = median(samplesOf(samples, SERVER));
-	const share = ratio(samples, SERVER, SINK);
-	const met = reached >= TARGET_PER_SECOND || share >= TARGET_RATIO;
+	const perSecond = samplesOf(samples, SERVER);
+	const shares = perSecond.map((value, round) => value / (samplesOf(samples, SINK)[round] as number));
+	const isMet = (reached: number, share: number) => reached >= TARGET_PER_SECOND || share >= TARGET_RATIO;
+	const inMedian = isMet(median(perSecond), median(shares));
+	const inBest = perSecond.some((value, round) => isMet(value, shares[round] as number));
 	const target = `${figure(TARGET_PER_SECOND)} messages/s, or ${TARGET_RATIO} of the raw socket, whichever is lower`;
-	console.log(
-		`\n  target: ${target}: ${met ? "met" : "MISSED"}, with ${figure(reached)} and ${figure(share)}`,
-	);
+	const verdict = inMedian ? "met" : inBest ? "met in the best round, but MISSED in the median" : "MISSED";
+	console.log(`\n  target: ${target}: ${verdict}`);
 }

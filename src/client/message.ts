@@ -29,7 +29,7 @@ export interface MessageFile {
 
 /** How a message is to be read and sent. */
 export interface MessageOptions {
-	/** What to send. */
+	/** What to send. A stream is the client's from the call on: it reads it, or destroys or cancels it. */
 	readonly message: Message;
 	/**
 	 * How many bytes a stream has, if that is known: it is then sent while it is read. Anything else is spooled first,
