@@ -12,6 +12,7 @@
 import { ProtocolError, UsageError } from "../errors.js";
 import { BYTES, END, LENGTH, NEED_DATA, NetstringDecoder } from "../netstring/decoder.js";
 import { DEFAULT_PACKAGE_LIMITS, LONGEST_NETSTRING, type PackageLimits } from "./limits.js";
+import { withDefaults } from "./options.js";
 import type { Encoding, PackageEvent } from "./package-event.js";
 
 /** A message begins: `encoding` and `length` are known. (The step 0 is `NEED_DATA`.) */
@@ -67,11 +68,9 @@ export class PackageDecoder {
 
 	/** @throws UsageError `ERR_QMTP_OPTION` if a limit is no number of bytes. */
 	constructor(limits: Partial<PackageLimits> = {}) {
-		this.#limits = { ...DEFAULT_PACKAGE_LIMITS, ...limits };
-		for (const [name, value] of Object.entries(this.#limits)) {
-			if (!(value >= 0))
-				throw new UsageError("ERR_QMTP_OPTION", `${name} must be a number of bytes, not ${value}`);
-		}
+		const { messageBytes, addressBytes, recipientBytes } = limits; // a server's limits are more than these
+		const given = { messageBytes, addressBytes, recipientBytes } as Partial<PackageLimits>;
+		this.#limits = withDefaults("limits", DEFAULT_PACKAGE_LIMITS, given);
 		this.#outer = new NetstringDecoder({ maxLength: this.#longestMessage });
 		this.#inner = new NetstringDecoder({ maxLength: LONGEST_NETSTRING });
 		this.chunk = this.#outer.chunk;
