@@ -15,7 +15,10 @@ export interface PackageReport {
 	readonly recipients: readonly (string | null)[];
 	/** One for each recipient. */
 	readonly responses: readonly QmtpResponse[];
-	/** Bytes of body that were taken in, after line decoding; fewer than were sent if the message was refused. */
+	/**
+	 * Bytes of body that were taken in; fewer than were sent if the message was refused. CR LF counts as one if it was
+	 * decoded: for a queue that takes bodies as sent it need not be.
+	 */
 	readonly bodyBytes: number;
 }
 

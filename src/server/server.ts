@@ -4,6 +4,7 @@
  */
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { threadId } from "node:worker_threads";
 import { EventEmitter } from "eventemitter3";
 import { TransportError, UsageError } from "../errors.js";
 import type { Peer } from "../protocol/peer.js";
@@ -238,26 +239,28 @@ function newId(): string {
 		ids = FIRST_ID;
 		start = String(Date.now());
 	}
-	return `${start}${ids}${PID}`;
+	return `${start}${ids}${PROCESS}`;
 }
 
 function listenError(options: ListenOptions & { fd?: number }, cause: NodeJS.ErrnoException): TransportError {
 	const { fd, path, host = "*", port } = options;
 	const where = fd === undefined ? (path ?? `${host}:${port}`) : `descriptor ${fd}`;
-	const reason = REASONS[cause.code ?? ""] ?? cause.message;
+	const privileged = cause.code === "EACCES" && port !== undefined && port < 1024;
+	const reason =
+		(REASONS[cause.code ?? ""] ?? cause.message) + (privileged ? ": ports below 1024 are root's" : "");
 	return new TransportError("ERR_QMTP_LISTEN", `cannot listen on ${where}: ${reason}`, { cause });
 }
 
 const REASONS: Readonly<Record<string, string>> = {
 	EADDRINUSE: "the address is in use already",
-	EACCES: "permission denied (ports below 1024 belong to root)",
+	EACCES: "permission denied",
 	EADDRNOTAVAIL: "the address is not one of this host's",
 	ENOTFOUND: "there is no host by that name",
 };
 
 const FIRST_ID = 1_000_000;
 const LAST_ID = 9_999_999;
-const PID = String(process.pid);
+const PROCESS = `${process.pid}${threadId === 0 ? "" : threadId}`;
 let start = String(Date.now());
 let ids = FIRST_ID; // small, since the text of a large number takes V8 more than 100 ns
 

@@ -59,7 +59,7 @@ export class Transaction {
 	sender: string | null = null;
 	/** The recipients in the client's order. */
 	readonly recipients: Recipient[] = [];
-	/** How many bytes of body were taken in so far, after line decoding. */
+	/** How many bytes of body were taken in so far: after line decoding where the queue or the limit asked for it. */
 	bodyBytes = 0;
 	/** When the queue has taken too long to commit, on the clock of the timers. */
 	deadline: number = Number.POSITIVE_INFINITY;
@@ -102,8 +102,9 @@ export class Transaction {
 
 	/** Bytes of the body, a view. */
 	body(bytes: Uint8Array): Wait {
-		if (!this.#intake.open) return;
-		return this.#write(bytes, this.#lines === null ? bytes : this.#lines.decode(bytes));
+		// Behind a queue that failed, what is still to be counted is counted: the size comes before the queue's answer.
+		if (this.#lines !== null) return this.#write(bytes, this.#lines.decode(bytes));
+		if (this.#intake.open) return this.#write(bytes, bytes);
 	}
 
 	/** The sender's address is what `decoder` came upon. */
@@ -130,10 +131,11 @@ export class Transaction {
 
 	/** A recipient's address is what `decoder` came upon. */
 	sentTo(decoder: PackageDecoder): Wait {
-		const { hooks, limits } = this.#context.settings;
+		const { hooks, limits, addressEncoding } = this.#context.settings;
 		const tooMany = this.recipients.length >= limits.recipients;
 		const suffix = this.#suffix;
-		const address = tooMany ? null : this.#address(decoder, suffix === "" ? 0 : Buffer.byteLength(suffix));
+		const more = suffix === "" ? 0 : Buffer.byteLength(suffix, addressEncoding);
+		const address = tooMany ? null : this.#address(decoder, more);
 		const recipient: Recipient = { address, refusal: this.#context.refusal };
 		this.recipients.push(recipient);
 		if (recipient.refusal !== null) return;

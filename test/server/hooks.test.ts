@@ -208,6 +208,19 @@ describe("of several refusals", () => {
 		expect(responses).toEqual(["Dsorry, that message size exceeds my databytes limit (#5.3.4)"]);
 	});
 
+	test("the size found while decoding comes before the queue's that failed earlier", async () => {
+		const open = () => {
+			throw new Error("disk");
+		};
+		const bench = new Bench({ limits: { messageBytes: 5 }, queue: { open } });
+		const responses = await bench.exchange(mail({ message: "\r12345" }) + mail({ message: "\r123456" }));
+		expect(responses).toEqual([
+			"Ztemporary failure (#4.3.0)",
+			"Dsorry, that message size exceeds my databytes limit (#5.3.4)",
+		]);
+		expect(bench.takeFaults()).toEqual(["disk", "disk"]);
+	});
+
 	test("the sender's comes before the queue's that failed while the body was written", async () => {
 		const write = () => {
 			throw new Error("disk");

@@ -115,6 +115,15 @@ describe("limits.addressBytes", () => {
 		const responses = await bench.exchange(mail({ recipients: [long(997), long(998)] }));
 		expect(responses).toEqual(["Kok", BAD_RECIPIENT]);
 	});
+
+	test("a suffix counts with the bytes that it has in the encoding of addresses", async () => {
+		const authorize = () => ({ relay: true, suffix: "é" });
+		const recipients = [long(997), long(998)];
+		const utf8 = new Bench({ hooks: { authorize } });
+		expect(await utf8.exchange(mail({ recipients }))).toEqual(["Kok", BAD_RECIPIENT]);
+		const latin1 = new Bench({ hooks: { authorize }, addressEncoding: "latin1" });
+		expect(await latin1.exchange(mail({ recipients }))).toEqual(["Kok", "Kok"]);
+	});
 });
 
 describe("limits.recipients", () => {
