@@ -5,7 +5,7 @@
 
 import type { InputStream } from "../body/input.js";
 import { type QmtpError, TransportError, UsageError } from "../errors.js";
-import { type AddressEncoding, type Envelope, encodeAddress } from "../protocol/envelope.js";
+import { type AddressEncoding, checkAddress, type Envelope } from "../protocol/envelope.js";
 import { Timers } from "../timers.js";
 import { connectSocket } from "./connect.js";
 import { type MessageOptions, messageInput, prepareMessage } from "./message.js";
@@ -137,8 +137,10 @@ export class QmtpClient {
 	async #enqueue(outgoing: OutgoingMessage, options: SendOptions, input: InputStream | null): Promise<void> {
 		try {
 			const preparing = prepareMessage(options, input);
-			await outgoing.prepare(preparing instanceof Promise ? await preparing : preparing);
-			this.#queue.push(await this.#split(outgoing.whole));
+			const closing = outgoing.prepare(preparing instanceof Promise ? await preparing : preparing);
+			if (closing !== undefined) await closing;
+			const { whole } = outgoing;
+			this.#queue.push(whole.recipients <= this.#mostRecipients ? [whole] : await this.#split(whole));
 			this.#work();
 		} catch (error) {
 			outgoing.reject(error);
@@ -242,7 +244,7 @@ function checkedEnvelope({ sender, recipients }: SendOptions, encoding: AddressE
 		throw new UsageError("ERR_QMTP_ADDRESS", "each recipient must be a string");
 	}
 	const envelope = { sender, recipients: copy as readonly string[] };
-	for (const address of [sender, ...envelope.recipients]) encodeAddress(address, encoding); // now, not half-way
+	for (const address of [sender, ...envelope.recipients]) checkAddress(address, encoding); // now, not half-way
 	return envelope;
 }
 

@@ -54,9 +54,9 @@ export class OutgoingMessage {
 	}
 
 	/** Gives it what is sent. It is let go of at once if nobody wants the result any more. */
-	async prepare(message: PreparedMessage): Promise<void> {
+	prepare(message: PreparedMessage): Promise<void> | undefined {
 		this.#message = message;
-		if (this.#closed) await message.body.close();
+		return this.#closed ? message.body.close() : undefined;
 	}
 
 	/** Lets go of what is sent. */

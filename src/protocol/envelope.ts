@@ -22,31 +22,33 @@ export function addressEncodingOption(encoding: AddressEncoding = "utf-8"): Addr
 }
 
 /**
- * The bytes of an address.
+ * Makes sure that an address can be encoded.
  *
  * @throws UsageError `ERR_QMTP_ADDRESS` if it has a character that the encoding cannot express (a lone surrogate, or
  * one above U+00FF in Latin-1).
  */
+export function checkAddress(address: string, encoding: AddressEncoding): void {
+	if (encoding === "utf-8" ? !LONE_SURROGATE.test(address) : !NOT_LATIN1.test(address)) return;
+	const problem =
+		encoding === "utf-8"
+			? "half of a surrogate pair, which UTF-8 cannot express"
+			: "a character that Latin-1 cannot express";
+	throw new UsageError("ERR_QMTP_ADDRESS", `address holds ${problem}`);
+}
+
+/**
+ * The bytes of an address.
+ *
+ * @throws UsageError `ERR_QMTP_ADDRESS` as {@link checkAddress}.
+ */
 export function encodeAddress(address: string, encoding: AddressEncoding = "utf-8"): Uint8Array {
-	if (encoding === "utf-8") {
-		if (LONE_SURROGATE.test(address)) {
-			throw new UsageError(
-				"ERR_QMTP_ADDRESS",
-				"address holds half of a surrogate pair, which UTF-8 cannot express",
-			);
-		}
-		return utf8.encode(address);
-	}
+	checkAddress(address, encoding);
+	if (encoding === "utf-8") return utf8.encode(address);
 	const bytes = new Uint8Array(address.length);
-	for (let index = 0; index < address.length; index++) {
-		const character = address.charCodeAt(index);
-		if (character > 0xff) {
-			throw new UsageError("ERR_QMTP_ADDRESS", "address holds a character that Latin-1 cannot express");
-		}
-		bytes[index] = character;
-	}
+	for (let index = 0; index < address.length; index++) bytes[index] = address.charCodeAt(index);
 	return bytes;
 }
 
 const utf8 = new TextEncoder();
 const LONE_SURROGATE = /\p{Surrogate}/u;
+const NOT_LATIN1 = /[^\u0000-\u00ff]/;

@@ -5,7 +5,7 @@
  * Source: D. J. Bernstein, "Quick Mail Transfer Protocol (QMTP)", section 4.
  */
 import { UsageError } from "../errors.js";
-import { netstringHead, netstringSize, writeHead, writeNetstring } from "../netstring/encoder.js";
+import { netstringSize, writeHead, writeNetstring } from "../netstring/encoder.js";
 import { type AddressEncoding, type Envelope, encodeAddress } from "./envelope.js";
 import type { Encoding } from "./package-event.js";
 
@@ -37,20 +37,28 @@ export function encodePackage(
 }
 
 function encodePackageHead(encoding: Encoding, length: number): Uint8Array {
-	if (!(length >= 0)) throw new UsageError("ERR_QMTP_OPTION", `a body cannot have ${length} bytes`);
-	const netstring = netstringHead(length + 1); // the byte that tells the encoding counts
-	const head = new Uint8Array(netstring.length + 1);
-	head.set(netstring);
-	head[netstring.length] = encoding === "lf" ? LF : CR;
-	return head;
+	if (!Number.isSafeInteger(length + 1) || length < 0) {
+		throw new UsageError("ERR_QMTP_OPTION", `a body cannot have ${length} bytes`);
+	}
+	// The byte that tells the encoding counts.
+	return utf8.encode(`${length + 1}:${encoding === "lf" ? "\n" : "\r"}`);
 }
 
 function encodePackageTail(envelope: Envelope, addressEncoding: AddressEncoding): Uint8Array {
+	// As one text, where a character is a byte: about a third less than an array for each address costs.
+	const { sender, recipients } = envelope;
+	let list = "";
+	for (const recipient of recipients) list += `${recipient.length}:${recipient},`;
+	const tail = `,${sender.length}:${sender},${list.length}:${list},`; // the first comma is the message's
+	return NOT_ASCII.test(tail) ? encodeTailBytewise(envelope, addressEncoding) : utf8.encode(tail);
+}
+
+function encodeTailBytewise(envelope: Envelope, addressEncoding: AddressEncoding): Uint8Array {
 	const sender = encodeAddress(envelope.sender, addressEncoding);
 	const recipients = envelope.recipients.map((recipient) => encodeAddress(recipient, addressEncoding));
 	const listLength = recipients.reduce((sum, recipient) => sum + netstringSize(recipient.length), 0);
 	const tail = new Uint8Array(1 + netstringSize(sender.length) + netstringSize(listLength));
-	tail[0] = COMMA; // of the message
+	tail[0] = COMMA;
 	let offset = writeNetstring(tail, 1, sender);
 	offset = writeHead(tail, offset, listLength);
 	for (const recipient of recipients) offset = writeNetstring(tail, offset, recipient);
@@ -58,6 +66,7 @@ function encodePackageTail(envelope: Envelope, addressEncoding: AddressEncoding)
 	return tail;
 }
 
-const LF = 0x0a;
-const CR = 0x0d;
 const COMMA = 0x2c;
+const utf8 = new TextEncoder();
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const NOT_ASCII = /[^\x00-\x7f]/;
