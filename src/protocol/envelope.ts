@@ -51,4 +51,5 @@ export function encodeAddress(address: string, encoding: AddressEncoding = "utf-
 
 const utf8 = new TextEncoder();
 const LONE_SURROGATE = /\p{Surrogate}/u;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: every byte is a character of an address
 const NOT_LATIN1 = /[^\u0000-\u00ff]/;

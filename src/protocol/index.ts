@@ -1,6 +1,6 @@
 /** The subpath `qmtp/protocol`: QMTP without a socket, in any JavaScript runtime. */
 export { ClientConnection, type PackageResponses } from "./client-connection.js";
-export { type AddressEncoding, type Envelope, encodeAddress } from "./envelope.js";
+export { type AddressEncoding, checkAddress, type Envelope, encodeAddress } from "./envelope.js";
 export { DEFAULT_PACKAGE_LIMITS, LONGEST_NETSTRING, type PackageLimits } from "./limits.js";
 export { LineDecoder } from "./line-decoder.js";
 export type { MessageInfo } from "./message-info.js";
