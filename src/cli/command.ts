@@ -45,6 +45,9 @@ export const WRONG_USE = 1;
 export const PERMANENT = 100;
 export const TEMPORARY = 111;
 
+/** The signals that ask a command to end. */
+export const SIGNALS: readonly NodeJS.Signals[] = ["SIGTERM", "SIGINT"];
+
 /** The command line is wrong; the message says how, in one line. */
 export class WrongUse extends Error {}
 

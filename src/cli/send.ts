@@ -7,6 +7,7 @@ import {
 	type Command,
 	DONE,
 	PERMANENT,
+	SIGNALS,
 	TEMPORARY,
 	WrongUse,
 	wholeNumber,
@@ -136,5 +137,4 @@ interface Line {
 	readonly description: string;
 }
 
-const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 const AT_ONCE = 500; // each holds a descriptor

@@ -4,7 +4,7 @@ import { recipientDomains, type ServerHooks } from "../server/hooks.js";
 import type { ServerLimits } from "../server/options.js";
 import type { DisconnectReport, PackageReport } from "../server/reports.js";
 import { QmtpServer } from "../server/server.js";
-import { type Arguments, type Command, DONE, wholeNumber } from "./command.js";
+import { type Arguments, type Command, DONE, SIGNALS, wholeNumber } from "./command.js";
 import { networks } from "./networks.js";
 import { printable } from "./printable.js";
 import { openQueue, QUEUE_SYNTAX } from "./queues.js";
@@ -122,5 +122,4 @@ function log(line: string): void {
 	process.stderr.write(`${line}\n`);
 }
 
-const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 const SHOWN_RECIPIENTS = 3;

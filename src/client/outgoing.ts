@@ -5,7 +5,7 @@
 import { spool } from "../body/spool.js";
 import { ProtocolError, type QmtpError } from "../errors.js";
 import type { AddressEncoding } from "../protocol/envelope.js";
-import { encodePackage } from "../protocol/package-encoder.js";
+import { type EncodedPackage, encodePackage } from "../protocol/package-encoder.js";
 import type { QmtpResponse } from "../protocol/response.js";
 import { type PreparedMessage, sourceError } from "./message.js";
 import { type RecipientResult, type SendResult, sendResult } from "./result.js";
@@ -125,7 +125,7 @@ export class OutgoingPackage {
 	}
 
 	/** What stands around its body on the wire. @throws UsageError `ERR_QMTP_ADDRESS`. */
-	encode(): { head: Uint8Array; tail: Uint8Array } {
+	encode(): EncodedPackage {
 		const { sender, recipients, addressEncoding, message } = this.outgoing;
 		const mine =
 			this.recipients === recipients.length

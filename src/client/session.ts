@@ -11,6 +11,7 @@
 import type { Socket } from "node:net";
 import { type QmtpError, TransportError } from "../errors.js";
 import { ClientConnection } from "../protocol/client-connection.js";
+import type { EncodedPackage } from "../protocol/package-encoder.js";
 import type { QmtpResponse } from "../protocol/response.js";
 import type { Timed, Timers } from "../timers.js";
 import { BodyWriter } from "./body-writer.js";
@@ -153,7 +154,7 @@ export class ClientSession implements Timed {
 
 	#send(next: OutgoingPackage): Promise<void> | undefined {
 		const { body } = next.outgoing.message;
-		let encoded: { head: Uint8Array; tail: Uint8Array };
+		let encoded: EncodedPackage;
 		try {
 			encoded = next.encode();
 		} catch (error) {

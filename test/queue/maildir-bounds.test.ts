@@ -1,10 +1,10 @@
 /** What a maildir queue holds: bytes in memory, descriptors, and files in tmp/. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type MaildirQueue, maildirQueue } from "../../src/queue/maildir.js";
+import type { MaildirQueue } from "../../src/queue/maildir.js";
 import { bytesOf } from "../support/bytes.js";
 import { deliver, noise, statuses, writeUntilWait } from "../support/queue-contract.js";
-import { systemError, WatchedFileSystem } from "../support/queue-file-system.js";
-import { TestMaildir } from "../support/queue-maildir.js";
+import { systemError, type WatchedFileSystem } from "../support/queue-file-system.js";
+import { type TestMaildir, watchedMaildir } from "../support/queue-maildir.js";
 import { messageInfo } from "../support/queue-message-info.js";
 import { Signal } from "../support/queue-signal.js";
 
@@ -12,10 +12,7 @@ let maildir: TestMaildir;
 let fileSystem: WatchedFileSystem;
 let queue: MaildirQueue;
 beforeEach(async () => {
-	maildir = await TestMaildir.create();
-	fileSystem = new WatchedFileSystem();
-	queue = maildirQueue({ path: maildir.path, fileSystem });
-	await (await queue.open(messageInfo())).abort(new Error("only to make the folders"));
+	({ maildir, fileSystem, queue } = await watchedMaildir());
 });
 afterEach(() => maildir.remove());
 

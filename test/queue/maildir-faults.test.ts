@@ -8,8 +8,8 @@ import { type MaildirFileSystem, nodeFileSystem } from "../../src/queue/maildir/
 import { type MaildirQueue, maildirQueue } from "../../src/queue/maildir.js";
 import { bytesOf } from "../support/bytes.js";
 import { cut, deliver, noise, statuses } from "../support/queue-contract.js";
-import { type Call, systemError, WatchedFileSystem } from "../support/queue-file-system.js";
-import { TestMaildir } from "../support/queue-maildir.js";
+import { type Call, systemError, type WatchedFileSystem } from "../support/queue-file-system.js";
+import { type TestMaildir, watchedMaildir } from "../support/queue-maildir.js";
 import { messageInfo } from "../support/queue-message-info.js";
 
 const RECIPIENTS = ["r1@x", "r2@x", "r3@x"];
@@ -18,10 +18,7 @@ let maildir: TestMaildir;
 let fileSystem: WatchedFileSystem;
 let queue: MaildirQueue;
 beforeEach(async () => {
-	maildir = await TestMaildir.create();
-	fileSystem = new WatchedFileSystem();
-	queue = maildirQueue({ path: maildir.path, fileSystem });
-	await (await queue.open(messageInfo())).abort(new Error("only to make the folders"));
+	({ maildir, fileSystem, queue } = await watchedMaildir());
 });
 afterEach(() => maildir.remove());
 

@@ -5,9 +5,8 @@ import { nodeFileSystem } from "../../src/queue/maildir/file-system.js";
 import { type MaildirQueue, maildirQueue } from "../../src/queue/maildir.js";
 import { bytesOf } from "../support/bytes.js";
 import { deliver, noise, statuses } from "../support/queue-contract.js";
-import { systemError, WatchedFileSystem } from "../support/queue-file-system.js";
-import { TestMaildir } from "../support/queue-maildir.js";
-import { messageInfo } from "../support/queue-message-info.js";
+import { systemError, type WatchedFileSystem } from "../support/queue-file-system.js";
+import { TestMaildir, watchedMaildir } from "../support/queue-maildir.js";
 import { Signal } from "../support/queue-signal.js";
 
 const BODY = bytesOf("Subject: x\n\nx\n");
@@ -16,10 +15,7 @@ let maildir: TestMaildir;
 let fileSystem: WatchedFileSystem;
 let queue: MaildirQueue;
 beforeEach(async () => {
-	maildir = await TestMaildir.create();
-	fileSystem = new WatchedFileSystem();
-	queue = maildirQueue({ path: maildir.path, fileSystem });
-	await (await queue.open(messageInfo())).abort(new Error("only to make the folders"));
+	({ maildir, fileSystem, queue } = await watchedMaildir());
 });
 afterEach(() => maildir.remove());
 

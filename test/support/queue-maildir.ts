@@ -2,7 +2,9 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type MaildirQueue, maildirQueue } from "../../src/queue/maildir.js";
 import type { StoredCopy } from "./queue-contract.js";
+import { WatchedFileSystem } from "./queue-file-system.js";
 
 /** A path for a maildir that does not exist yet. */
 export class TestMaildir {
@@ -48,6 +50,19 @@ export class TestMaildir {
 	async remove(): Promise<void> {
 		await rm(this.#folder, { recursive: true, force: true });
 	}
+}
+
+/** A maildir with its folders, a queue that stores in it, and the file system that the queue uses. */
+export async function watchedMaildir(): Promise<{
+	maildir: TestMaildir;
+	fileSystem: WatchedFileSystem;
+	queue: MaildirQueue;
+}> {
+	const maildir = await TestMaildir.create();
+	const fileSystem = new WatchedFileSystem();
+	const queue = maildirQueue({ path: maildir.path, fileSystem });
+	await queue.prepare();
+	return { maildir, fileSystem, queue };
 }
 
 /** Reads a file as serialqmtp does, which passes over files that begin in any other way. */

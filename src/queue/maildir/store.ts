@@ -16,7 +16,7 @@ import { Pool } from "./pool.js";
 import { Spool } from "./spool.js";
 
 /** The body of a message: in memory, or in a file if it is large. */
-export type Body = readonly Uint8Array[] | Spool;
+type BodySource = readonly Uint8Array[] | Spool;
 
 /** One maildir. */
 export class MaildirStore {
@@ -78,7 +78,7 @@ export class MaildirStore {
 	 * Stores one copy: the head, then the body. It resolves when the copy is durable. It rejects with the system's error
 	 * when there is no copy.
 	 */
-	async storeCopy(head: Uint8Array, body: Body): Promise<void> {
+	async storeCopy(head: Uint8Array, body: BodySource): Promise<void> {
 		const path = await (body instanceof Spool
 			? this.#blocks.with((block) => this.#moveIn((file) => this.#copy(file, head, body, block)))
 			: this.#turns.with(() => this.#moveIn((file) => this.#write(file, [head, ...body]))));
