@@ -18,6 +18,12 @@ export interface PackageLimits {
 	 * @defaultValue 1048576 (1 MiB)
 	 */
 	readonly recipientBytes: number;
+	/**
+	 * The longest netstring that may be declared, whatever is in it; a longer one ends the connection. If it is given,
+	 * `recipientBytes` bounds what arrives of a list and not what is declared, as memory does in qmail-qmtpd.
+	 * @defaultValue what the other limits allow
+	 */
+	readonly netstringBytes?: number | undefined;
 }
 
 /** The defaults of {@link PackageLimits}. */
@@ -25,6 +31,7 @@ export const DEFAULT_PACKAGE_LIMITS: PackageLimits = {
 	messageBytes: 100 * 1024 * 1024,
 	addressBytes: 999,
 	recipientBytes: 1024 * 1024,
+	netstringBytes: undefined,
 };
 
 /** The largest length that qmail-qmtpd takes for any netstring: what is longer ends the connection. */

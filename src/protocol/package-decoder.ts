@@ -68,8 +68,8 @@ export class PackageDecoder {
 
 	/** @throws UsageError `ERR_QMTP_OPTION` if a limit is no number of bytes. */
 	constructor(limits: Partial<PackageLimits> = {}) {
-		const { messageBytes, addressBytes, recipientBytes } = limits; // a server's limits are more than these
-		const given = { messageBytes, addressBytes, recipientBytes } as Partial<PackageLimits>;
+		const { messageBytes, addressBytes, recipientBytes, netstringBytes } = limits; // a server's are more than these
+		const given = { messageBytes, addressBytes, recipientBytes, netstringBytes } as Partial<PackageLimits>;
 		this.#limits = withDefaults("limits", DEFAULT_PACKAGE_LIMITS, given);
 		this.#outer = new NetstringDecoder({ maxLength: this.#longestMessage });
 		this.#inner = new NetstringDecoder({ maxLength: LONGEST_NETSTRING });
@@ -189,7 +189,7 @@ export class PackageDecoder {
 					return MESSAGE;
 				case END:
 					this.#part = PART_SENDER;
-					outer.maxLength = LONGEST_NETSTRING;
+					outer.maxLength = this.#limits.netstringBytes ?? LONGEST_NETSTRING;
 					return this.#stepSender();
 			}
 		}
@@ -217,7 +217,7 @@ export class PackageDecoder {
 	#stepSender(): PackageStep {
 		if (!this.#readAddress(this.#outer)) return NEED_DATA;
 		this.#part = PART_LIST;
-		this.#outer.maxLength = this.#limits.recipientBytes;
+		this.#outer.maxLength = this.#limits.netstringBytes ?? this.#limits.recipientBytes;
 		return SENDER;
 	}
 
@@ -228,6 +228,8 @@ export class PackageDecoder {
 			if (this.#part === PART_LIST_BYTES) {
 				if (this.#readAddress(inner)) return RECIPIENT;
 				this.#part = PART_LIST; // the range is used up
+				if (this.#excess > 0)
+					this.#fail("ERR_NETSTRING_TOO_LONG", "list of recipients is too long", this.#excess);
 			}
 			switch (outer.next()) {
 				case NEED_DATA:
@@ -238,7 +240,7 @@ export class PackageDecoder {
 					break;
 				case BYTES:
 					this.#part = PART_LIST_BYTES;
-					inner.receive(outer.chunk, outer.start, outer.end);
+					inner.receive(outer.chunk, outer.start, outer.end - this.#excess);
 					break;
 				case END:
 					// Only a length that the list's end cuts can get here: all else was seen at the colon.
@@ -299,8 +301,16 @@ export class PackageDecoder {
 		this.#holding = false;
 	}
 
+	/** How many bytes of the range in `outer` are more of a list than is taken. A declared length says it earlier. */
+	get #excess(): number {
+		const { length, offset } = this.#outer;
+		return Math.max(0, length - (this.#listEnd - offset) - this.#limits.recipientBytes);
+	}
+
 	/** The longest message netstring that is read at all: a body of CR LF lines may shrink to half. */
 	get #longestMessage(): number {
+		const { netstringBytes } = this.#limits;
+		if (netstringBytes !== undefined) return netstringBytes;
 		return Math.max(2 * this.#limits.messageBytes + 1, LONGEST_NETSTRING);
 	}
 

@@ -33,4 +33,9 @@ export interface AccessRights {
 	readonly messageBytes?: number;
 	/** Appended to each recipient address when `relay` is true (the value of RELAYCLIENT). */
 	readonly suffix?: string;
+	/**
+	 * Variables for programs that are started for this connection's mail, as tcpserver sets those of its rules for what
+	 * it starts. One character a byte (Latin-1).
+	 */
+	readonly environment?: Readonly<Record<string, string>>;
 }

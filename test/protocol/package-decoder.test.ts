@@ -204,6 +204,22 @@ describe("what breaks the protocol", () => {
 			17,
 			{ recipientBytes: 1 },
 		],
+		[
+			"ERR_NETSTRING_TOO_LONG",
+			"a message over netstringBytes that messageBytes would allow",
+			"100:",
+			2,
+			{ messageBytes: Number.POSITIVE_INFINITY, netstringBytes: 99 },
+		],
+		["ERR_NETSTRING_TOO_LONG", "a sender over netstringBytes", "1:\n,100:", 6, { netstringBytes: 99 }],
+		["ERR_NETSTRING_TOO_LONG", "a list over netstringBytes", "1:\n,0:,100:", 9, { netstringBytes: 99 }],
+		[
+			"ERR_NETSTRING_TOO_LONG",
+			"a list of which more than recipientBytes arrive, though it was declared within netstringBytes",
+			"1:\n,0:,12:1:a,1:b,1:c,,",
+			18,
+			{ recipientBytes: 8, netstringBytes: 99 },
+		],
 	])("%s: %s", (code, _, text, offset, limits) => {
 		const { error, idle } = everySplit(bytesOf(text), (chunks) => decodePackages(chunks, limits));
 		expect(error).toEqual({ code, offset });
@@ -225,6 +241,14 @@ describe("limits", () => {
 			recipientBytes: 1_048_576,
 		});
 		expect(LONGEST_NETSTRING).toBe(2_000_000_009);
+	});
+
+	test("recipients that arrive within recipientBytes are told although the list was declared longer", () => {
+		const limits = { recipientBytes: 8, netstringBytes: 99 };
+		const { items } = everySplit(bytesOf("1:\n,0:,12:1:a,1:b,1:c,,"), (chunks) => {
+			return decodePackages(chunks, limits);
+		});
+		expect(items.filter(({ type }) => type === "recipient")).toHaveLength(2);
 	});
 
 	test("an address of 999 bytes is taken, and one of 1000 is dropped without harm to its neighbours", () => {
