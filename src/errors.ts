@@ -31,7 +31,10 @@ export type UsageErrorCode =
 	| "ERR_QMTP_MESSAGE_SIZE"
 	| "ERR_QMTP_MESSAGE_SOURCE"
 	| "ERR_QMTP_SERVER_STATE"
-	| "ERR_QMTP_CLIENT_CLOSED";
+	| "ERR_QMTP_CLIENT_CLOSED"
+	| "ERR_QMTP_CDB"
+	| "ERR_QMTP_RULES"
+	| "ERR_QMTP_CONTROL";
 
 /** Codes of {@link TransportError}: the network, its names, or time. */
 export type TransportErrorCode =

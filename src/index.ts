@@ -30,7 +30,7 @@ export {
 } from "./protocol/response.js";
 export { deliveryWritable, writableDelivery } from "./queue/adapters.js";
 export type { Delivery, Queue } from "./queue/queue.js";
-export { acceptAnyone, recipientDomains, type ServerHooks } from "./server/hooks.js";
+export { acceptAnyone, recipientDomains, recipientsOf, type ServerHooks } from "./server/hooks.js";
 export type { ServerLimits, ServerOptions, ServerTimeouts } from "./server/options.js";
 export type { DisconnectReport, FaultContext, PackageReport } from "./server/reports.js";
 export {

@@ -1,4 +1,5 @@
 /** The hooks by which the user of a server decides, and two that are ready-made. Hooks are awaited. */
+import { RecipientHosts } from "../access/rcpthosts.js";
 import type { MessageInfo } from "../protocol/message-info.js";
 import type { Access, Peer } from "../protocol/peer.js";
 import type { Verdict } from "../protocol/response.js";
@@ -34,10 +35,18 @@ export interface ServerHooks {
  * Source: qmail-smtpd(8), control file rcpthosts.
  */
 export function recipientDomains(domains: Iterable<string>): NonNullable<ServerHooks["recipient"]> {
-	const allowed = new Set<string>();
-	for (const domain of domains) allowed.add(domain.toLowerCase());
+	return recipientsOf(new RecipientHosts(domains));
+}
+
+/**
+ * A `recipient` hook that takes mail for the addresses that `hosts` has, such as a `RecipientHosts` of `qmtp/access`, and
+ * for all from connections that may relay.
+ */
+export function recipientsOf(hosts: {
+	has(address: string): boolean;
+}): NonNullable<ServerHooks["recipient"]> {
 	return (address, message) => {
-		if (message.access.relay === true || isAllowed(address, allowed)) return undefined;
+		if (message.access.relay === true || hosts.has(address)) return undefined;
 		return NOT_MY_DOMAIN;
 	};
 }
@@ -45,15 +54,4 @@ export function recipientDomains(domains: Iterable<string>): NonNullable<ServerH
 /** A `recipient` hook that takes mail for anybody. Behind it the queue must be one that delivers nothing onward. */
 export function acceptAnyone(): Verdict {
 	return undefined;
-}
-
-function isAllowed(address: string, allowed: ReadonlySet<string>): boolean {
-	const at = address.lastIndexOf("@");
-	if (at === -1) return true;
-	const domain = address.slice(at + 1).toLowerCase();
-	if (allowed.has(domain)) return true;
-	for (let dot = domain.indexOf("."); dot !== -1; dot = domain.indexOf(".", dot + 1)) {
-		if (allowed.has(domain.slice(dot))) return true;
-	}
-	return false;
 }

@@ -3,27 +3,17 @@
  * with a temporary code, and ends the connection on what it does not like.
  */
 import { randomBytes } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { QmtpClient } from "../../src/client/client.js";
 import type { ClientOptions } from "../../src/client/options.js";
 import { mail, recipients, statuses } from "../support/client-mail.js";
-import { type Mailfront, missingPrograms, startMailfront } from "../support/client-mailfront.js";
+import { MAILFRONT_PROGRAMS, type Mailfront, startMailfront } from "../support/client-mailfront.js";
 import { noUnhandledRejections } from "../support/client-rejections.js";
+import { describeWithPrograms } from "../support/peers.js";
 
 noUnhandledRejections();
 
-const { CI } = process.env;
-const missing = missingPrograms();
-
-if (missing.length > 0) {
-	test("mailfront answers", (context) => {
-		const note = `not installed here: ${missing.join(", ")}`;
-		if (CI === "true") throw new Error(note);
-		context.skip(note);
-	});
-} else {
-	describe("mailfront", suite);
-}
+describeWithPrograms("mailfront", MAILFRONT_PROGRAMS, suite);
 
 function suite(): void {
 	let mailfront: Mailfront;

@@ -1,9 +1,10 @@
 /** mailfront's QMTP server, the real one, for tests of the client. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
+import { findProgram } from "./peers.js";
 
 /** A running server. */
 export interface Mailfront {
@@ -11,20 +12,16 @@ export interface Mailfront {
 	stop(): Promise<void>;
 }
 
-/** The programs that are missing here, by name and Debian package. */
-export function missingPrograms(): string[] {
-	return Object.entries(PROGRAMS).flatMap(([name, package_]) => {
-		return find(name) === null ? [`${name} (Debian package ${package_})`] : [];
-	});
-}
+/** What it takes to start it: programs, and the Debian packages that bring them. */
+export const MAILFRONT_PROGRAMS = { tcpserver: "ucspi-tcp", "qmtpfront-echo": "mailfront" };
 
 /** Starts qmtpfront-echo, which accepts all mail and keeps none, under tcpserver on a free port. */
 export async function startMailfront(environment: Readonly<Record<string, string>> = {}): Promise<Mailfront> {
 	const home = mkdtempSync(join(tmpdir(), "qmtp-mailfront-"));
 	mkdirSync(join(home, "control"));
 	const child = spawn(
-		find("tcpserver") as string,
-		["-1", "-H", "-R", "-l0", "-D", "127.0.0.1", "0", find("qmtpfront-echo") as string, ...PLUGINS],
+		findProgram("tcpserver") as string,
+		["-1", "-H", "-R", "-l0", "-D", "127.0.0.1", "0", findProgram("qmtpfront-echo") as string, ...PLUGINS],
 		{
 			env: { PATH, QMAILHOME: home, RELAYCLIENT: "", ...environment },
 			stdio: ["ignore", "pipe", "pipe"],
@@ -57,13 +54,7 @@ async function end(child: ChildProcess): Promise<void> {
 	await exited;
 }
 
-function find(name: string): string | null {
-	const folders = [...PATH.split(delimiter), "/usr/sbin", "/usr/local/sbin"];
-	return folders.map((folder) => join(folder, name)).find((path) => existsSync(path)) ?? null;
-}
-
-const { PATH = "" } = process.env;
-const PROGRAMS = { tcpserver: "ucspi-tcp", "qmtpfront-echo": "mailfront" };
+const { PATH } = process.env;
 
 // Without the plugin that adds a field, the echo crashes on bodies whose first block has no line end.
 const PLUGINS = ["counters", "relayclient", "qmail-validate", "add-received", "accept-sender"];
