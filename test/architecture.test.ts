@@ -23,7 +23,7 @@ const LAYERS: readonly { readonly layer: number; readonly parts: readonly string
 	{
 		layer: 3,
 		parts: [
-			"queue/{queue,source,receipt,adapters}",
+			"queue/{queue,source,receipt,adapters,pool}",
 			"routing/",
 			"access/",
 			"netstring/{streams,reader}",
@@ -47,6 +47,8 @@ const NOT_IN_THE_CORE = ["Date", "Math.random", "performance", "setTimeout", "cr
 // Each npm package, and the folders and files that may import it.
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 	eventemitter3: ["server/", "client/"],
+	nodemailer: ["smtp/", "gateway/nodemailer.ts"],
+	"smtp-server": ["gateway/smtp.ts"],
 };
 
 // What `import "qmtp"` may load from npm.
@@ -197,8 +199,12 @@ describe("this test", () => {
 
 const INDISPENSABLE = [
 	...["cli/", "server/", "client/", "body/", "protocol/", "errors"],
-	...["netstring/{decoder,encoder}", "netstring/{streams,reader}", "queue/{queue,source,receipt,adapters}"],
-	...["queue/memory", "queue/discard", "queue/maildir"],
+	...[
+		"netstring/{decoder,encoder}",
+		"netstring/{streams,reader}",
+		"queue/{queue,source,receipt,adapters,pool}",
+	],
+	...["queue/memory", "queue/discard", "queue/maildir", "queue/qmail-queue", "access/"],
 ];
 
 interface Source {

@@ -36,5 +36,23 @@ export function withDefaults<T extends object>(group: string, defaults: T, given
 	return merged as T;
 }
 
+/** @throws UsageError `ERR_QMTP_OPTION` if `value` is no whole number from `least` to `most`. */
+export function wholeNumberOption(
+	name: string,
+	value: number,
+	least: number,
+	most: number = Number.MAX_SAFE_INTEGER,
+): number {
+	if (Number.isSafeInteger(value) && value >= least && value <= most) return value;
+	const range = most === Number.MAX_SAFE_INTEGER ? `from ${least} on` : `from ${least} to ${most}`;
+	throw new UsageError("ERR_QMTP_OPTION", `${name} must be a whole number ${range}, not ${value}`);
+}
+
+/** @throws UsageError `ERR_QMTP_OPTION` if `value` is no text, or one that is empty or holds a NUL. */
+export function textOption(name: string, value: string | undefined): string {
+	if (typeof value === "string" && value !== "" && !value.includes("\0")) return value;
+	throw new UsageError("ERR_QMTP_OPTION", `${name} must be a text that is neither empty nor holds a NUL`);
+}
+
 const UNASKED = new Set<unknown>([undefined, null, false]);
 const MAY_BE_ZERO = new Set(["messageBytes", "addressBytes"]);

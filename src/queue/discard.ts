@@ -23,7 +23,7 @@ class DiscardDelivery implements Delivery {
 	write(): void {}
 
 	commit({ recipients }: Envelope): Promise<readonly QmtpResponse[]> {
-		const response = receipt(this.#message);
+		const response = receipt(this.#message.id);
 		return Promise.resolve(recipients.map(() => response));
 	}
 

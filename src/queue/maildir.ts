@@ -7,8 +7,9 @@
  */
 import { hostname as osHostname } from "node:os";
 import { resolve } from "node:path";
-import { QueueError, UsageError } from "../errors.js";
+import { QueueError } from "../errors.js";
 import type { MessageInfo } from "../protocol/message-info.js";
+import { textOption, wholeNumberOption } from "../protocol/options.js";
 import {
 	type DeliveryLimits,
 	LARGEST_IN_MEMORY,
@@ -100,16 +101,16 @@ class Maildir implements MaildirQueue {
 	constructor(options: MaildirQueueOptions) {
 		const { path, hostname = osHostname(), fileSystem = nodeFileSystem } = options;
 		this.#limits = {
-			maxCopies: wholeNumber("maxCopies", options.maxCopies ?? DEFAULT_MAX_COPIES, 1),
-			maxBytesPerMessage: wholeNumber(
+			maxCopies: wholeNumberOption("maxCopies", options.maxCopies ?? DEFAULT_MAX_COPIES, 1),
+			maxBytesPerMessage: wholeNumberOption(
 				"maxBytesPerMessage",
 				options.maxBytesPerMessage ?? DEFAULT_MAX_BYTES,
 				1,
 			),
-			minFree: options.minFree === undefined ? undefined : wholeNumber("minFree", options.minFree, 0),
+			minFree: options.minFree === undefined ? undefined : wholeNumberOption("minFree", options.minFree, 0),
 		};
-		this.path = resolve(plainText("path", path));
-		this.#store = new MaildirStore(fileSystem, this.path, encodeHost(plainText("hostname", hostname)));
+		this.path = resolve(textOption("path", path));
+		this.#store = new MaildirStore(fileSystem, this.path, encodeHost(textOption("hostname", hostname)));
 	}
 
 	async prepare(): Promise<void> {
@@ -150,16 +151,6 @@ class Maildir implements MaildirQueue {
 		}
 		return new MaildirDelivery(this.#store, message, this.#limits);
 	}
-}
-
-function wholeNumber(name: string, value: number, smallest: number): number {
-	if (Number.isSafeInteger(value) && value >= smallest) return value;
-	throw new UsageError("ERR_QMTP_OPTION", `${name} must be a whole number from ${smallest} on, not ${value}`);
-}
-
-function plainText(name: string, value: string): string {
-	if (typeof value === "string" && value !== "" && !value.includes("\0")) return value;
-	throw new UsageError("ERR_QMTP_OPTION", `${name} must be a text that is neither empty nor holds a NUL`);
 }
 
 const DEFAULT_MAX_COPIES = 100;

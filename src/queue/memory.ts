@@ -150,7 +150,7 @@ class MemoryDelivery implements Delivery {
 		this.#store.store(message, this.#size + addresses);
 		this.#size = 0;
 		this.#end();
-		const response = receipt(this.#message);
+		const response = receipt(this.#message.id);
 		return recipients.map(() => response);
 	}
 

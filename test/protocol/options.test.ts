@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { onlyOptions, withDefaults } from "../../src/protocol/options.js";
+import { onlyOptions, textOption, wholeNumberOption, withDefaults } from "../../src/protocol/options.js";
 
 describe("withDefaults", () => {
 	const defaults = { messageBytes: 100, recipients: 10, idle: 1000 };
@@ -56,6 +56,27 @@ describe("onlyOptions", () => {
 		);
 		for (const tsl of [undefined, null, false]) {
 			expect(() => onlyOptions({ queue: 1, tsl }, ["queue", "tls"])).not.toThrow();
+		}
+	});
+});
+
+describe("wholeNumberOption", () => {
+	test("takes the ends of its range and what is between, and nothing else", () => {
+		for (const value of [1, 5, 9]) expect(wholeNumberOption("n", value, 1, 9)).toBe(value);
+		for (const value of [0, 10, 1.5, Number.NaN, Infinity, "3", null]) {
+			expect(() => wholeNumberOption("n", value as number, 1, 9)).toThrow(
+				"n must be a whole number from 1 to 9",
+			);
+		}
+		expect(() => wholeNumberOption("n", -1, 0)).toThrow("n must be a whole number from 0 on, not -1");
+	});
+});
+
+describe("textOption", () => {
+	test("takes a text that is there", () => {
+		expect(textOption("name", "x")).toBe("x");
+		for (const value of ["", "a\0b", undefined, 3]) {
+			expect(() => textOption("name", value as string)).toThrow("name must be a text that is neither empty");
 		}
 	});
 });

@@ -28,11 +28,16 @@ export interface QueueUnderTest {
 	dispose(): Promise<void>;
 }
 
-/** Runs the contract. @param options - `keeps: false` is for a queue that stores nothing. */
+/**
+ * Runs the contract.
+ *
+ * @param options - `keeps: false` is for a queue that stores nothing, `ids: "own"` for one whose K tells a number of its
+ * own instead of the message's id.
+ */
 export function queueContract(
 	name: string,
 	create: () => Promise<QueueUnderTest>,
-	options: { readonly keeps: boolean } = { keeps: true },
+	options: { readonly keeps: boolean; readonly ids?: "own" | "message" } = { keeps: true },
 ): void {
 	describe(`${name} keeps the contract of a queue`, () => {
 		let test: QueueUnderTest;
@@ -58,15 +63,18 @@ export function queueContract(
 				await expectStored([copy("you@example.com", chunks)]);
 			});
 
-			it("gives one response for each recipient, with the id of the message", async () => {
+			it("gives one response for each recipient, with one id for the message", async () => {
 				const recipients = ["b@example.com", "a@example.com", "c@example.com"];
 				const info = messageInfo();
 				const before = Math.floor(Date.now() / 1000);
 				const responses = await deliver(queue, [bytesOf("x\n")], { ...ENVELOPE, recipients }, info);
 				expect(statuses(responses)).toBe("KKK");
+				const ids = responses.map(({ description }) => /\d+$/.exec(description)?.[0]);
+				expect(new Set(ids).size).toBe(1);
 				for (const { description } of responses) {
 					const [, seconds, id] = /^ok (\d+) qp (\d+)$/.exec(description) ?? [];
-					expect(id).toBe(info.id);
+					if (options.ids === "own") expect(Number(id)).toBeGreaterThan(0);
+					else expect(id).toBe(info.id);
 					expect(Number(seconds)).toBeGreaterThanOrEqual(before);
 					expect(Number(seconds)).toBeLessThanOrEqual(Date.now() / 1000);
 				}

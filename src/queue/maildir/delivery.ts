@@ -88,7 +88,7 @@ export class MaildirDelivery implements Delivery {
 		const storeCopy = async (head: Uint8Array) => {
 			try {
 				await this.#store.storeCopy(head, body);
-				return receipt(this.#message);
+				return receipt(this.#message.id);
 			} catch (error) {
 				faults.push(error);
 				return deferred(reasonOf(error));

@@ -7,12 +7,12 @@
  * claimed in tmp/ by an exclusive open, and one that went to new/ earlier does not come again: see name.ts.
  */
 import { dirname } from "node:path";
+import { Pool } from "../pool.js";
 import { DirectorySync, syncDirectory } from "./directory-sync.js";
 import { codeOf } from "./fault.js";
 import { type MaildirFileSystem, writeAll } from "./file-system.js";
 import { removeLeftOvers } from "./left-overs.js";
 import { createFile, type NewFile } from "./new-file.js";
-import { Pool } from "./pool.js";
 import { Spool } from "./spool.js";
 
 /** The body of a message: in memory, or in a file if it is large. */

@@ -14,17 +14,16 @@ export class Pool<T> {
 
 	/** Runs `use` with an item that is nobody else's until it settles. */
 	async with<R>(use: (item: T) => Promise<R>): Promise<R> {
-		const item = await this.#take();
+		const item = await this.take();
 		try {
 			return await use(item);
 		} finally {
-			const waiting = this.#waiting.shift();
-			if (waiting === undefined) this.#idle.push(item);
-			else waiting(item);
+			this.give(item);
 		}
 	}
 
-	#take(): T | Promise<T> {
+	/** An item that is nobody else's until it is given back; a promise if it must be waited for. */
+	take(): T | Promise<T> {
 		if (this.#idle.length > 0) return this.#idle.pop() as T;
 		if (this.#unmade > 0) {
 			this.#unmade--;
@@ -33,5 +32,12 @@ export class Pool<T> {
 		return new Promise((resolve) => {
 			this.#waiting.push(resolve);
 		});
+	}
+
+	/** Gives back an item that was taken, once. */
+	give(item: T): void {
+		const waiting = this.#waiting.shift();
+		if (waiting === undefined) this.#idle.push(item);
+		else waiting(item);
 	}
 }
