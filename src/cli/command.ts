@@ -7,6 +7,8 @@ import { type ParseArgsConfig, parseArgs } from "node:util";
 export interface Option {
 	/** What stands for its value in the usage, such as `PORT`; without one it is a switch. */
 	readonly value?: string;
+	/** One letter that it may be called by as well: `-b`. */
+	readonly short?: string;
 	/** It may be given more than once. */
 	readonly multiple?: boolean;
 	/** It must be given. */
@@ -24,6 +26,8 @@ export interface Command {
 	/** What may follow the options in the usage, such as `[FILE ...]`. Empty: nothing may. */
 	readonly operands: string;
 	readonly options: Readonly<Record<string, Option>>;
+	/** The exit code for wrong use, if it is not {@link WRONG_USE}: that of the program whose place it takes. */
+	readonly wrongUse?: number;
 	/** More about it, at the end of the usage. */
 	readonly notes?: readonly string[];
 	/** @returns The exit code. */
@@ -55,7 +59,8 @@ export class WrongUse extends Error {}
 export function parseArguments(command: Command, argv: readonly string[]): Arguments {
 	const options: NonNullable<ParseArgsConfig["options"]> = {};
 	for (const [name, option] of Object.entries(command.options)) {
-		options[name] = { type: option.value === undefined ? "boolean" : "string", multiple: true };
+		const type = option.value === undefined ? "boolean" : "string";
+		options[name] = { type, multiple: true, ...(option.short === undefined ? {} : { short: option.short }) };
 	}
 	let parsed: ReturnType<typeof parseArgs>;
 	try {
@@ -80,7 +85,8 @@ export function parseArguments(command: Command, argv: readonly string[]): Argum
 /** How to use a command, several lines. */
 export function usage(command: Command): string {
 	const rows = Object.entries(command.options).map(([name, option]) => {
-		const left = option.value === undefined ? `--${name}` : `--${name} ${option.value}`;
+		const names = option.short === undefined ? `--${name}` : `-${option.short}, --${name}`;
+		const left = option.value === undefined ? names : `${names} ${option.value}`;
 		const more = option.multiple === true ? " (may be repeated)" : "";
 		const fallback = option.fallback === undefined ? "" : ` [${option.fallback}]`;
 		return [left, `${option.help}${more}${fallback}`] as const;

@@ -3,26 +3,31 @@
 import { readFileSync } from "node:fs";
 import { type Command, DONE, parseArguments, TEMPORARY, usage, WRONG_USE, WrongUse } from "./command.js";
 import { printable } from "./printable.js";
-import { send } from "./send.js";
-import { serve } from "./serve.js";
 
-const COMMANDS: readonly Command[] = [serve, send];
+// Each is loaded when it is asked for: tcpserver starts `qmtpd` anew for each connection.
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+	serve: async () => (await import("./serve.js")).serve,
+	qmtpd: async () => (await import("./qmtpd.js")).qmtpd,
+	send: async () => (await import("./send.js")).send,
+	probe: async () => (await import("./probe.js")).probe,
+};
 
 async function main(argv: readonly string[]): Promise<number> {
 	const [name, ...rest] = argv;
 	if (name === "--help" || name === "-h" || name === "help") {
-		process.stdout.write(overview());
+		process.stdout.write(await overview());
 		return DONE;
 	}
 	if (name === "--version") {
 		process.stdout.write(`${version()}\n`);
 		return DONE;
 	}
-	const command = COMMANDS.find((candidate) => candidate.name === name);
-	if (command === undefined) {
+	const load = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+	if (load === undefined) {
 		const problem = name === undefined ? "a command is missing" : `there is no command '${printable(name)}'`;
 		return complain(`qmtp: ${problem} (try: qmtp --help)`, WRONG_USE);
 	}
+	const command = await load();
 	if (rest.includes("--help") || rest.includes("-h")) {
 		process.stdout.write(usage(command));
 		return DONE;
@@ -32,17 +37,18 @@ async function main(argv: readonly string[]): Promise<number> {
 	} catch (error) {
 		const problem = `qmtp ${command.name}: ${printable((error as Error).message)}`;
 		if (error instanceof WrongUse)
-			return complain(`${problem} (try: qmtp ${command.name} --help)`, WRONG_USE);
+			return complain(`${problem} (try: qmtp ${command.name} --help)`, command.wrongUse ?? WRONG_USE);
 		return complain(problem, TEMPORARY);
 	}
 }
 
-function overview(): string {
-	const width = Math.max(...COMMANDS.map(({ name }) => name.length));
+async function overview(): Promise<string> {
+	const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+	const width = Math.max(...commands.map(({ name }) => name.length));
 	return [
 		"usage: qmtp COMMAND [options]",
 		"",
-		...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+		...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
 		"",
 		"qmtp COMMAND --help tells more. Exit codes: 0 done, 100 permanent failure, 111 temporary failure, 1 wrong use.",
 		"",

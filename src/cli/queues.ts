@@ -1,34 +1,52 @@
 /** Queues by the names that they have on the command line. */
+import type { AddressEncoding } from "../protocol/envelope.js";
 import type { Queue } from "../queue/queue.js";
 import { WrongUse } from "./command.js";
 
 /** What `--queue` may say. */
-export const QUEUE_SYNTAX: string = "maildir:PATH | memory: | discard:";
+export const QUEUE_SYNTAX: string = "maildir:PATH | qmail:DIR | memory: | discard:";
 
-/** The queue that `text` names, ready to take mail. @throws WrongUse; an error that says why it cannot be used. */
-export async function openQueue(text: string): Promise<Queue> {
-	const colon = text.indexOf(":");
-	const kind = text.slice(0, Math.max(colon, 0));
-	const rest = text.slice(colon + 1);
-	const open = colon === -1 ? undefined : QUEUES[kind];
-	if (open === undefined) throw new WrongUse(`--queue must be ${QUEUE_SYNTAX}, not '${text}'`);
-	const queue = await open(rest);
+/** A queue that was asked for by name. */
+export interface NamedQueue {
+	/** What was asked for, as it was written. */
+	readonly name: string;
+	readonly queue: Queue;
+	/** How the queue wants addresses. */
+	readonly addressEncoding: AddressEncoding;
+}
+
+/** The queue that `name` names. @throws WrongUse. */
+export async function namedQueue(name: string): Promise<NamedQueue> {
+	const colon = name.indexOf(":");
+	const kind = name.slice(0, Math.max(colon, 0));
+	const make = Object.hasOwn(QUEUES, kind) ? QUEUES[kind] : undefined;
+	if (make === undefined) throw new WrongUse(`--queue must be ${QUEUE_SYNTAX}, not '${name}'`);
+	const queue = await make(name.slice(colon + 1));
+	return { name, queue, addressEncoding: BYTEWISE.includes(kind) ? "latin1" : "utf-8" };
+}
+
+/** Makes it ready to take mail. @throws An error that says why it cannot be used. */
+export async function prepareQueue({ name, queue }: NamedQueue): Promise<void> {
 	try {
 		await queue.prepare?.();
 	} catch (error) {
 		// What a client is told has no paths in it; who starts the program is to see them.
 		const { cause } = error as Error;
-		throw new Error(`cannot use ${text}: ${((cause ?? error) as Error).message}`, { cause: error });
+		throw new Error(`cannot use ${name}: ${((cause ?? error) as Error).message}`, { cause: error });
 	}
-	return queue;
 }
 
 // Each is loaded when it is asked for: some queues need packages that not everybody has.
 const QUEUES: Readonly<Record<string, (rest: string) => Promise<Queue>>> = {
 	maildir: async (path) => {
-		if (path === "") throw new WrongUse("--queue maildir:PATH needs a path");
+		somethingMore("maildir:PATH", path);
 		const { maildirQueue } = await import("../queue/maildir.js");
 		return maildirQueue({ path });
+	},
+	qmail: async (home) => {
+		somethingMore("qmail:DIR", home);
+		const { qmailQueue } = await import("../queue/qmail-queue.js");
+		return qmailQueue({ home });
 	},
 	memory: async (rest) => {
 		nothingMore("memory:", rest);
@@ -41,6 +59,13 @@ const QUEUES: Readonly<Record<string, (rest: string) => Promise<Queue>>> = {
 		return discardQueue();
 	},
 };
+
+// qmail's programs take addresses as they come, byte for byte.
+const BYTEWISE = ["qmail"];
+
+function somethingMore(name: string, rest: string): void {
+	if (rest === "") throw new WrongUse(`--queue ${name} needs a path`);
+}
 
 function nothingMore(name: string, rest: string): void {
 	if (rest !== "") throw new WrongUse(`--queue ${name} takes nothing behind the colon, not '${rest}'`);

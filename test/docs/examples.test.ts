@@ -106,16 +106,19 @@ describe("the code of docs", () => {
 
 	test("docs/cli.md names each option of each command", async () => {
 		const text = await readFile(join(root, "docs/cli.md"), "utf8");
-		for (const command of ["serve", "send"]) {
-			const main = join(root, "dist", "cli", "main.js");
-			const { stdout } = await finished(
-				spawn(process.execPath, [main, command, "--help"], { stdio: "pipe" }),
-			);
-			const options = [...stdout.matchAll(/^ {2}(--[a-z-]+(?: [A-Z]+)?)/gm)].map(
-				([, option]) => option as string,
-			);
-			expect(options.length).toBeGreaterThan(3);
-			for (const option of options) expect(text).toContain(`\`${option}\``);
+		const main = join(root, "dist", "cli", "main.js");
+		const help = async (...args: string[]) => {
+			return (await finished(spawn(process.execPath, [main, ...args, "--help"], { stdio: "pipe" }))).stdout;
+		};
+		const commands = [...(await help()).matchAll(/^ {2}([a-z]+) {2}/gm)].map(
+			([, command]) => command as string,
+		);
+		expect(commands.length).toBeGreaterThan(3);
+		for (const command of commands) {
+			expect(text).toContain(`\n## qmtp ${command}\n`);
+			const options = [...(await help(command)).matchAll(/^ {2}((?:-\w, )?--[a-z-]+(?: [A-Z]+)?)/gm)];
+			expect(options.length).toBeGreaterThan(0);
+			for (const [, option] of options) expect(text).toContain(`\`${option}\``);
 		}
 	});
 });

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+/** The program's file. */
+export const MAIN: string = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 /** A program that was started. */
 export interface Running {
@@ -27,12 +28,20 @@ export interface Finished {
 	readonly stderr: string;
 }
 
+/** How to start it. */
+export interface ProgramOptions {
+	readonly cwd?: string | undefined;
+	/** What it reads on standard input; null: the caller writes it. */
+	readonly input?: string | Uint8Array | null;
+	/** Variables besides the environment of the tests. */
+	readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
 /** Starts `qmtp` with these arguments. */
-export function start(
-	args: readonly string[],
-	options: { cwd?: string; input?: string | null } = {},
-): Running {
-	const child = spawn(process.execPath, [MAIN, ...args], { cwd: options.cwd, stdio: "pipe" });
+export function start(args: readonly string[], options: ProgramOptions = {}): Running {
+	const env = { ...process.env, ...options.env };
+	const child = spawn(process.execPath, [MAIN, ...args], { cwd: options.cwd, env, stdio: "pipe" });
+	child.stdin.on("error", () => {}); // it may end without having read all
 	if (options.input !== null) child.stdin.end(options.input ?? "");
 	const listeners = new Set<() => void>();
 	const running: Running = {
@@ -68,7 +77,7 @@ export function start(
 /** Runs `qmtp` to its end. */
 export async function run(
 	args: readonly string[],
-	options: { cwd?: string; input?: string } = {},
+	options: ProgramOptions & { readonly input?: string | Uint8Array } = {},
 ): Promise<Finished> {
 	const running = start(args, options);
 	const code = await running.exit;

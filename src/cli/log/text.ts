@@ -1,0 +1,71 @@
+/** The log for people: `name=value` pairs. */
+import type { AddressInfo } from "node:net";
+import type { Peer } from "../../protocol/peer.js";
+import type { DisconnectReport, FaultContext, PackageReport } from "../../server/reports.js";
+import type { Decision, Log } from "../log.js";
+import { printable } from "../printable.js";
+
+/** Lines such as `package=... peer=192.0.2.1:4711 from=<...> to=<...> bytes=512 K=1 Z=0 D=0`. */
+export class TextLog implements Log {
+	readonly #prefix: string;
+
+	/** @param prefix - What each line starts with. */
+	constructor(prefix = "") {
+		this.#prefix = prefix;
+	}
+
+	listening(_address: AddressInfo, _connections: number): void {} // standard output says so
+
+	closing(signal: string, connections: number): void {
+		this.#write(`${signal}: finishing ${connections} connections`);
+	}
+
+	connected(_peer: Peer): void {} // its packages and its end tell enough
+
+	decided(peer: Peer, { allowed, rule }: Decision): void {
+		if (!allowed) this.#write(`deny peer=${address(peer)} rule=${quoted(rule ?? "")}`);
+	}
+
+	package({ message, sender, recipients, responses, bodyBytes }: PackageReport): void {
+		const count = (status: string) => responses.filter((response) => response.status === status).length;
+		const shown = recipients.slice(0, SHOWN_RECIPIENTS).map((recipient) => `<${recipient ?? "?"}>`);
+		const more = recipients.length > shown.length ? ` (+${recipients.length - shown.length} more)` : "";
+		const refusal = responses.find(({ status }) => status !== "K");
+		const parts = [
+			`package=${message.id} peer=${address(message.peer)}`,
+			`from=${printable(`<${sender ?? "?"}>`)} to=${printable(shown.join(","))}${more} bytes=${bodyBytes}`,
+			`K=${count("K")} Z=${count("Z")} D=${count("D")}`,
+			...(refusal === undefined ? [] : [`refusal=${quoted(refusal.description)}`]),
+		];
+		this.#write(parts.join(" "));
+	}
+
+	disconnected({ peer, packages, error }: DisconnectReport): void {
+		const end = error === undefined ? "closed" : quoted(error.message);
+		this.#write(`connection peer=${address(peer)} packages=${packages} end=${end}`);
+	}
+
+	fault(error: Error, { message }: FaultContext): void {
+		const where = message === undefined ? "" : ` package=${message.id}`;
+		const cause = error.cause instanceof Error ? `: ${printable(error.cause.message)}` : "";
+		this.#write(`fault${where} ${printable(error.message)}${cause}`);
+	}
+
+	warning(text: string): void {
+		this.#write(`warning: ${printable(text)}`);
+	}
+
+	#write(line: string): void {
+		process.stderr.write(`${this.#prefix}${line}\n`);
+	}
+}
+
+function address({ remoteAddress, remotePort }: Peer): string {
+	return `${remoteAddress}:${remotePort}`;
+}
+
+function quoted(text: string): string {
+	return `"${printable(text)}"`;
+}
+
+const SHOWN_RECIPIENTS = 3;
