@@ -32,12 +32,16 @@ export type UsageErrorCode =
 	| "ERR_QMTP_MESSAGE_SOURCE"
 	| "ERR_QMTP_SERVER_STATE"
 	| "ERR_QMTP_CLIENT_CLOSED"
+	| "ERR_QMTP_PACKAGE"
 	| "ERR_QMTP_CDB"
 	| "ERR_QMTP_RULES"
-	| "ERR_QMTP_CONTROL";
+	| "ERR_QMTP_CONTROL"
+	| "ERR_QMTP_ROUTE";
 
 /** Codes of {@link TransportError}: the network, its names, or time. */
 export type TransportErrorCode =
+	| "ERR_QMTP_DNS"
+	| "ERR_QMTP_DNS_NAME"
 	| "ERR_QMTP_CONNECT"
 	| "ERR_QMTP_CONNECT_TIMEOUT"
 	| "ERR_QMTP_CONNECTION_CLOSED"

@@ -1,4 +1,5 @@
 /** The main entry, `qmtp`: the server, the client, and the words that both speak. Queues have their own subpaths. */
+export type { Body } from "./body/body.js";
 export { type CallOptions, QmtpClient, type SendOptions } from "./client/client.js";
 export type { Message, MessageFile, MessageOptions } from "./client/message.js";
 export type { ClientLimits, ClientOptions, ClientTimeouts } from "./client/options.js";

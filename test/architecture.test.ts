@@ -13,13 +13,14 @@ import { describe, expect, test } from "vitest";
 
 // A part that ends in "/" is a folder with all that is in it; another one is a file, or several of one folder. A file
 // that is named belongs to its own line and not to its folder's. In queue/ each backend is a part of its own, to which
-// belong queue/<backend>.ts, queue/<backend>-*.ts and queue/<backend>/. An index.ts is in no layer: it only re-exports.
+// belong queue/<backend>.ts, queue/<backend>-*.ts and queue/<backend>/; and to a file a/b of the table belongs the folder
+// a/b/. An index.ts is in no layer: it only re-exports.
 const LAYERS: readonly { readonly layer: number; readonly parts: readonly string[] }[] = [
 	{ layer: 8, parts: ["cli/"] },
 	{ layer: 7, parts: ["gateway/"] },
 	{ layer: 6, parts: ["relay/", "routing/router", "queue/forward"] },
 	{ layer: 5, parts: ["server/", "client/"] },
-	{ layer: 4, parts: ["queue/", "routing/resolver"] },
+	{ layer: 4, parts: ["queue/", "routing/resolver", "smtp/"] },
 	{
 		layer: 3,
 		parts: [
@@ -28,7 +29,6 @@ const LAYERS: readonly { readonly layer: number; readonly parts: readonly string
 			"access/",
 			"netstring/{streams,reader}",
 			"body/",
-			"smtp/",
 			"timers",
 		],
 	},
@@ -320,10 +320,12 @@ function lineAt(file: ts.SourceFile, position: number): number {
 /** Where the table puts a file: a line that names it goes before the line of its folder. */
 function place(path: string): { part: string; layer: number | null } {
 	const file = ownerInQueue(path).replace(/(\.d)?\.ts$/, "");
-	const folder = `${path.split("/")[0]}/`;
+	const [first, second] = path.split("/");
+	const folder = `${first}/`;
 	const lines = LAYERS.flatMap(({ layer, parts }) => parts.map((part) => ({ layer, part })));
 	const line =
 		lines.find(({ part }) => filesOf(part).includes(file)) ??
+		lines.find(({ part }) => filesOf(part).includes(`${first}/${second}`)) ?? // a/b/c.ts is a helper of a/b.ts
 		lines.find(({ part }) => part === folder && path.includes("/"));
 	if (isIndex(path) || line === undefined) return { part: "", layer: null };
 	return { part: line.part === "queue/" ? file : line.part, layer: line.layer };

@@ -4,6 +4,7 @@
  *
  * Source: qmail-control(5), qmail-smtpd(8); which bytes count as blanks is what qmail's programs do
  */
+import { readFileSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UsageError } from "../errors.js";
@@ -25,6 +26,21 @@ export function controlNumber(bytes: Uint8Array): number {
 /** All lines without the spaces and tabs at their ends, but no empty ones and no comments (`#` as first character). */
 export function controlLines(bytes: Uint8Array): string[] {
 	return linesOf(bytes).filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+/**
+ * A control file, for programs that read it once when they start. Null if there is none.
+ *
+ * @throws UsageError `ERR_QMTP_CONTROL` if it cannot be read.
+ */
+export function readControl(path: string): Uint8Array | null {
+	try {
+		return readFileSync(path);
+	} catch (cause) {
+		const { code, message } = cause as NodeJS.ErrnoException;
+		if (code === "ENOENT" || code === "ENOTDIR") return null;
+		throw new UsageError("ERR_QMTP_CONTROL", `unable to read ${path}: ${message}`, { cause });
+	}
 }
 
 /** What a {@link ControlDirectory} needs to know. */

@@ -6,6 +6,7 @@ export {
 	controlLine,
 	controlLines,
 	controlNumber,
+	readControl,
 } from "./control.js";
 export { RecipientHosts } from "./rcpthosts.js";
 export { type HostResolver, type RemoteHostOptions, remoteHost } from "./remote-host.js";

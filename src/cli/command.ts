@@ -26,8 +26,13 @@ export interface Command {
 	/** What may follow the options in the usage, such as `[FILE ...]`. Empty: nothing may. */
 	readonly operands: string;
 	readonly options: Readonly<Record<string, Option>>;
-	/** The exit code for wrong use, if it is not {@link WRONG_USE}: that of the program whose place it takes. */
-	readonly wrongUse?: number;
+	/**
+	 * What wrong use is, if it is not {@link WRONG_USE}: the exit code of the program whose place it takes, and what that
+	 * writes on standard output.
+	 */
+	readonly wrongUse?: number | { readonly code: number; readonly output: string };
+	/** Options end at the first operand: what follows may start with a hyphen. */
+	readonly optionsFirst?: boolean;
 	/** More about it, at the end of the usage. */
 	readonly notes?: readonly string[];
 	/** @returns The exit code. */
@@ -62,9 +67,10 @@ export function parseArguments(command: Command, argv: readonly string[]): Argum
 		const type = option.value === undefined ? "boolean" : "string";
 		options[name] = { type, multiple: true, ...(option.short === undefined ? {} : { short: option.short }) };
 	}
+	const args = command.optionsFirst === true ? operandsApart(command, argv) : [...argv];
 	let parsed: ReturnType<typeof parseArgs>;
 	try {
-		parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+		parsed = parseArgs({ args, options, allowPositionals: true, strict: true });
 	} catch (error) {
 		// Node adds how to write what looks like an option; the first sentence says what is wrong.
 		throw new WrongUse((error as Error).message.split(/\.\s|\n/)[0]?.replace(/^./, (c) => c.toLowerCase()));
@@ -80,6 +86,16 @@ export function parseArguments(command: Command, argv: readonly string[]): Argum
 			throw new WrongUse(`--${name} was given more than once`);
 	}
 	return { all, one: (name) => all(name).at(-1), operands };
+}
+
+/** The command line with `--` before its first operand. */
+function operandsApart(command: Command, argv: readonly string[]): string[] {
+	let at = 0;
+	for (let word = argv[at]; word?.startsWith("-") && word !== "--"; word = argv[at]) {
+		const takesNext = command.options[word.slice(2)]?.value !== undefined; // and with "=" it has its value
+		at += takesNext ? 2 : 1;
+	}
+	return argv[at] === "--" ? [...argv] : [...argv.slice(0, at), "--", ...argv.slice(at)];
 }
 
 /** How to use a command, several lines. */

@@ -8,8 +8,11 @@ import { printable } from "./printable.js";
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	serve: async () => (await import("./serve.js")).serve,
 	qmtpd: async () => (await import("./qmtpd.js")).qmtpd,
+	remote: async () => (await import("./remote.js")).remote,
 	send: async () => (await import("./send.js")).send,
+	maildir: async () => (await import("./maildir.js")).maildir,
 	probe: async () => (await import("./probe.js")).probe,
+	mx: async () => (await import("./mx.js")).mx,
 };
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -28,7 +31,7 @@ async function main(argv: readonly string[]): Promise<number> {
 		return complain(`qmtp: ${problem} (try: qmtp --help)`, WRONG_USE);
 	}
 	const command = await load();
-	if (rest.includes("--help") || rest.includes("-h")) {
+	if (asksForHelp(command, rest)) {
 		process.stdout.write(usage(command));
 		return DONE;
 	}
@@ -36,10 +39,20 @@ async function main(argv: readonly string[]): Promise<number> {
 		return await command.run(parseArguments(command, rest));
 	} catch (error) {
 		const problem = `qmtp ${command.name}: ${printable((error as Error).message)}`;
-		if (error instanceof WrongUse)
-			return complain(`${problem} (try: qmtp ${command.name} --help)`, command.wrongUse ?? WRONG_USE);
+		if (error instanceof WrongUse) return wronglyUsed(command, problem);
 		return complain(problem, TEMPORARY);
 	}
+}
+
+function asksForHelp({ optionsFirst }: Command, args: readonly string[]): boolean {
+	const options = optionsFirst === true ? args.slice(0, 1) : args; // behind it an address may be called that
+	return options.includes("--help") || options.includes("-h");
+}
+
+function wronglyUsed({ name, wrongUse = WRONG_USE }: Command, problem: string): number {
+	const { code, output } = typeof wrongUse === "number" ? { code: wrongUse, output: "" } : wrongUse;
+	process.stdout.write(output);
+	return complain(`${problem} (try: qmtp ${name} --help)`, code);
 }
 
 async function overview(): Promise<string> {

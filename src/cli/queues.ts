@@ -15,13 +15,13 @@ export interface NamedQueue {
 	readonly addressEncoding: AddressEncoding;
 }
 
-/** The queue that `name` names. @throws WrongUse. */
-export async function namedQueue(name: string): Promise<NamedQueue> {
+/** The queue that `name` names. @param option - Where it was named, for errors. @throws WrongUse. */
+export async function namedQueue(name: string, option = "queue"): Promise<NamedQueue> {
 	const colon = name.indexOf(":");
 	const kind = name.slice(0, Math.max(colon, 0));
 	const make = Object.hasOwn(QUEUES, kind) ? QUEUES[kind] : undefined;
-	if (make === undefined) throw new WrongUse(`--queue must be ${QUEUE_SYNTAX}, not '${name}'`);
-	const queue = await make(name.slice(colon + 1));
+	if (make === undefined) throw new WrongUse(`--${option} must be ${QUEUE_SYNTAX}, not '${name}'`);
+	const queue = await make(name.slice(colon + 1), option);
 	return { name, queue, addressEncoding: BYTEWISE.includes(kind) ? "latin1" : "utf-8" };
 }
 
@@ -37,24 +37,24 @@ export async function prepareQueue({ name, queue }: NamedQueue): Promise<void> {
 }
 
 // Each is loaded when it is asked for: some queues need packages that not everybody has.
-const QUEUES: Readonly<Record<string, (rest: string) => Promise<Queue>>> = {
-	maildir: async (path) => {
-		somethingMore("maildir:PATH", path);
+const QUEUES: Readonly<Record<string, (rest: string, option: string) => Promise<Queue>>> = {
+	maildir: async (path, option) => {
+		somethingMore(option, "maildir:PATH", path);
 		const { maildirQueue } = await import("../queue/maildir.js");
 		return maildirQueue({ path });
 	},
-	qmail: async (home) => {
-		somethingMore("qmail:DIR", home);
+	qmail: async (home, option) => {
+		somethingMore(option, "qmail:DIR", home);
 		const { qmailQueue } = await import("../queue/qmail-queue.js");
 		return qmailQueue({ home });
 	},
-	memory: async (rest) => {
-		nothingMore("memory:", rest);
+	memory: async (rest, option) => {
+		nothingMore(option, "memory:", rest);
 		const { memoryQueue } = await import("../queue/memory.js");
 		return memoryQueue();
 	},
-	discard: async (rest) => {
-		nothingMore("discard:", rest);
+	discard: async (rest, option) => {
+		nothingMore(option, "discard:", rest);
 		const { discardQueue } = await import("../queue/discard.js");
 		return discardQueue();
 	},
@@ -63,10 +63,10 @@ const QUEUES: Readonly<Record<string, (rest: string) => Promise<Queue>>> = {
 // qmail's programs take addresses as they come, byte for byte.
 const BYTEWISE = ["qmail"];
 
-function somethingMore(name: string, rest: string): void {
-	if (rest === "") throw new WrongUse(`--queue ${name} needs a path`);
+function somethingMore(option: string, name: string, rest: string): void {
+	if (rest === "") throw new WrongUse(`--${option} ${name} needs a path`);
 }
 
-function nothingMore(name: string, rest: string): void {
-	if (rest !== "") throw new WrongUse(`--queue ${name} takes nothing behind the colon, not '${rest}'`);
+function nothingMore(option: string, name: string, rest: string): void {
+	if (rest !== "") throw new WrongUse(`--${option} ${name} takes nothing behind the colon, not '${rest}'`);
 }

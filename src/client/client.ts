@@ -5,7 +5,7 @@
 
 import type { InputStream } from "../body/input.js";
 import { type QmtpError, TransportError, UsageError } from "../errors.js";
-import { type AddressEncoding, checkAddress, type Envelope } from "../protocol/envelope.js";
+import { checkedEnvelope } from "../protocol/envelope.js";
 import { Timers } from "../timers.js";
 import { connectSocket } from "./connect.js";
 import { type MessageOptions, messageInput, prepareMessage } from "./message.js";
@@ -232,20 +232,6 @@ export class QmtpClient {
 		for (const session of this.#sessions) session.finish();
 		await Promise.all([...this.#sessions].map((session) => session.ended));
 	}
-}
-
-function checkedEnvelope({ sender, recipients }: SendOptions, encoding: AddressEncoding): Envelope {
-	if (typeof sender !== "string") throw new UsageError("ERR_QMTP_ADDRESS", "sender must be a string");
-	if (!Array.isArray(recipients) || recipients.length === 0) {
-		throw new UsageError("ERR_QMTP_RECIPIENTS", "recipients must be an array of at least one address");
-	}
-	const copy: readonly unknown[] = [...recipients]; // the caller may change its array meanwhile
-	if (!copy.every((recipient) => typeof recipient === "string")) {
-		throw new UsageError("ERR_QMTP_ADDRESS", "each recipient must be a string");
-	}
-	const envelope = { sender, recipients: copy as readonly string[] };
-	for (const address of [sender, ...envelope.recipients]) checkAddress(address, encoding); // now, not half-way
-	return envelope;
 }
 
 /**

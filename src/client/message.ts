@@ -13,13 +13,14 @@ import { spool } from "../body/spool.js";
 import { UsageError } from "../errors.js";
 import type { Encoding } from "../protocol/package-event.js";
 
-/** A message: text (sent as UTF-8), bytes, a stream of bytes, or the path of a file. */
+/** A message: text (sent as UTF-8), bytes, a stream of bytes, the path of a file, or a body, which stays the caller's. */
 export type Message =
 	| string
 	| Uint8Array
 	| AsyncIterable<Uint8Array>
 	| ReadableStream<Uint8Array>
-	| MessageFile;
+	| MessageFile
+	| Body;
 
 /** A message in a file. */
 export interface MessageFile {
@@ -36,7 +37,9 @@ export interface MessageOptions {
 	 * in memory up to 1 MiB, then in a temporary file.
 	 */
 	readonly size?: number;
-	/** How lines of the input end. Left out, its first line end within 64 KiB tells; `"lf"` if it has none. */
+	/**
+	 * How lines of the input end. Left out, its first line end within 64 KiB tells; `"lf"` if it has none, and for a body.
+	 */
 	readonly encoding?: Encoding;
 	/**
 	 * `"lf"`: CR LF becomes LF, which every server takes. `"as-is"`: the bytes as they are, announced as what they are.
@@ -49,6 +52,10 @@ export interface MessageOptions {
 export interface PreparedMessage {
 	readonly encoding: Encoding;
 	readonly body: Body;
+}
+
+function isBody(message: Message): message is Body {
+	return typeof message === "object" && message !== null && "chunks" in message && "repeatable" in message;
 }
 
 /** The stream of a message that is one; null for all others. */
@@ -78,6 +85,7 @@ export function prepareMessage(
 	}
 	if (typeof message === "string") return prepareBytes(Buffer.from(message, "utf8"), encoding, transmit);
 	if (message instanceof Uint8Array) return prepareBytes(message, encoding, transmit);
+	if (isBody(message)) return prepareBody(message, encoding ?? "lf", transmit);
 	if (input !== null) return prepareStream(input, size, encoding, transmit).catch(throwSourceError);
 	if (
 		typeof message === "object" &&
@@ -133,6 +141,24 @@ async function prepareFile(
 		await file.close();
 		throw error;
 	}
+}
+
+function prepareBody(
+	body: Body,
+	encoding: Encoding,
+	transmit: Transmit,
+): PreparedMessage | Promise<PreparedMessage> {
+	if (encoding === "crlf" && transmit === "lf") {
+		return spool(decodeLinesOf(body.chunks())).then(
+			(decoded): PreparedMessage => ({ encoding: "lf", body: decoded }),
+			throwSourceError,
+		);
+	}
+	const { length, bytes, repeatable } = body;
+	return {
+		encoding,
+		body: { length, bytes, repeatable, chunks: () => body.chunks(), close: async () => {} },
+	};
 }
 
 async function prepareStream(

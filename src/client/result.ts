@@ -24,9 +24,16 @@ export interface SendResult {
 	readonly rejected: readonly string[];
 }
 
-/** Sorts the recipients by their status. */
+/** What became of a message, from what became of its recipients. */
 export function sendResult(responses: readonly RecipientResult[]): SendResult {
-	const result = { responses, accepted: [] as string[], deferred: [] as string[], rejected: [] as string[] };
+	return { responses, ...byStatus(responses) };
+}
+
+/** Sorts the recipients by their status. */
+export function byStatus(
+	responses: readonly (QmtpResponse & { readonly recipient: string })[],
+): Omit<SendResult, "responses"> {
+	const result = { accepted: [] as string[], deferred: [] as string[], rejected: [] as string[] };
 	for (const { status, recipient } of responses) {
 		if (status === "K") result.accepted.push(recipient);
 		else if (status === "Z") result.deferred.push(recipient);

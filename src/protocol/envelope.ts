@@ -37,6 +37,26 @@ export function checkAddress(address: string, encoding: AddressEncoding): void {
 }
 
 /**
+ * A copy of an envelope that somebody gave, which may change it meanwhile.
+ *
+ * @throws UsageError `ERR_QMTP_RECIPIENTS` if there is no recipient, `ERR_QMTP_ADDRESS` for what is no address, as
+ * {@link checkAddress}.
+ */
+export function checkedEnvelope({ sender, recipients }: Envelope, encoding: AddressEncoding): Envelope {
+	if (typeof sender !== "string") throw new UsageError("ERR_QMTP_ADDRESS", "sender must be a string");
+	if (!Array.isArray(recipients) || recipients.length === 0) {
+		throw new UsageError("ERR_QMTP_RECIPIENTS", "recipients must be an array of at least one address");
+	}
+	const copy: readonly unknown[] = [...recipients];
+	if (!copy.every((recipient) => typeof recipient === "string")) {
+		throw new UsageError("ERR_QMTP_ADDRESS", "each recipient must be a string");
+	}
+	const envelope = { sender, recipients: copy as readonly string[] };
+	for (const address of [sender, ...envelope.recipients]) checkAddress(address, encoding);
+	return envelope;
+}
+
+/**
  * The bytes of an address.
  *
  * @throws UsageError `ERR_QMTP_ADDRESS` as {@link checkAddress}.

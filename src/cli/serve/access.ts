@@ -9,6 +9,7 @@ import { LONGEST_NETSTRING } from "../../protocol/limits.js";
 import type { Access, Peer } from "../../protocol/peer.js";
 import { recipientsOf, type ServerHooks } from "../../server/hooks.js";
 import type { Log } from "../log.js";
+import { nameServers } from "../name-servers.js";
 import type { Contains } from "../networks.js";
 
 /** What decides. */
@@ -68,11 +69,11 @@ async function namedClient(peer: Peer, rules: TcpRules): Promise<TcpClient> {
 	return name === undefined ? peer : { ...peer, remoteHost: name };
 }
 
-/** Asks the name servers of DNSCACHEIP, as djb's programs do, or else the system's. */
+/** For one look-up. */
 function dnsResolver(): Resolver {
 	const resolver = new Resolver();
-	const { DNSCACHEIP = "" } = process.env;
-	if (DNSCACHEIP !== "") resolver.setServers(DNSCACHEIP.trim().split(/[\s,]+/));
+	const servers = nameServers();
+	if (servers !== undefined) resolver.setServers(servers);
 	return resolver;
 }
 

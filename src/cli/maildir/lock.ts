@@ -1,0 +1,94 @@
+/**
+ * A lock that dies with the process, however that ends: flock(2) on a file, as setlock and flock take it, so that they
+ * and this program keep each other out.
+ *
+ * Node has no flock(2). But the lock belongs to the open file and not to the process: a helper that was given our
+ * descriptor locks it and ends, and the lock is ours until we end, as with `exec 9>FILE; flock 9` in a shell. The
+ * helper is util-linux's or busybox's flock, or perl.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { type BigIntStats, closeSync, fstatSync, openSync, readdirSync, statSync } from "node:fs";
+
+/**
+ * Takes the lock, and keeps it until the process ends. If whoever started this process handed its own lock on the file
+ * down, as `setlock FILE qmtp ...` does, that lock is it.
+ *
+ * @param wait - For the lock, if somebody else has it, until `signal` is aborted.
+ * @returns False if somebody else has it.
+ * @throws What the system says if the file cannot be opened; an Error if there is no helper.
+ */
+export async function lock(path: string, wait: boolean, signal: AbortSignal): Promise<boolean> {
+	const inherited = inheritedDescriptor(path);
+	const descriptor = inherited ?? openSync(path, "a", 0o600);
+	for (const [program, ...args] of wait ? WAITING : AT_ONCE) {
+		const code = await run(program as string, args, descriptor, signal);
+		if (code === 0) return true;
+		if (code === null) continue; // not installed
+		if (inherited === null) closeSync(descriptor);
+		if (code === BUSY) return false;
+		signal.throwIfAborted();
+		throw new Error(`${program} ended with ${code}`);
+	}
+	throw new Error("neither flock (of util-linux) nor perl is installed");
+}
+
+/** A descriptor of the file that was open when this process began. */
+function inheritedDescriptor(path: string): number | null {
+	const file = statsOf(() => statSync(path, { bigint: true }));
+	if (file === null) return null;
+	let names: string[] = [];
+	try {
+		names = readdirSync("/dev/fd");
+	} catch {
+		return null; // no such thing here
+	}
+	for (const descriptor of names.map(Number).filter((number) => number > 2)) {
+		const stats = statsOf(() => fstatSync(descriptor, { bigint: true }));
+		if (stats?.dev === file.dev && stats.ino === file.ino) return descriptor;
+	}
+	return null;
+}
+
+function statsOf(call: () => BigIntStats): BigIntStats | null {
+	try {
+		return call();
+	} catch {
+		return null;
+	}
+}
+
+/** Runs a helper with the descriptor as its standard input. @returns Null if there is no such program. */
+async function run(
+	program: string,
+	args: readonly string[],
+	descriptor: number,
+	signal: AbortSignal,
+): Promise<number | string | null> {
+	const child = spawn(program, args, { stdio: [descriptor, "ignore", "inherit"] });
+	const kill = () => child.kill();
+	signal.addEventListener("abort", kill);
+	try {
+		const [code, by] = (await once(child, "exit")) as [number | null, string];
+		return code ?? by;
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+		throw error;
+	} finally {
+		signal.removeEventListener("abort", kill);
+	}
+}
+
+const BUSY = 1;
+const AT_ONCE: readonly (readonly string[])[] = [
+	["flock", "-x", "-n", "0"],
+	[
+		"perl",
+		"-e",
+		`use Fcntl ":flock"; exit(flock(STDIN, LOCK_EX | LOCK_NB) ? 0 : $!{EWOULDBLOCK} ? ${BUSY} : 2)`,
+	],
+];
+const WAITING: readonly (readonly string[])[] = [
+	["flock", "-x", "0"],
+	["perl", "-e", 'use Fcntl ":flock"; exit(flock(STDIN, LOCK_EX) ? 0 : 2)'],
+];

@@ -1,0 +1,49 @@
+/** Where mail for a domain goes: fixed routes before address literals before the DNS. */
+import { TransportError } from "../../errors.js";
+import { deferred, type QmtpResponse, rejected } from "../../protocol/response.js";
+import { addressLiteral, isBracketed } from "../address-literal.js";
+import { fixedRoute } from "../fixed-routes.js";
+import { type MxRoutes, mxRoutes, type Route } from "../routes.js";
+import type { RouterSettings } from "./options.js";
+
+/** Routes, or what becomes of the mail. */
+export type RoutesOrRefusal = MxRoutes | { readonly refusal: QmtpResponse; readonly error: TransportError };
+
+/** Looks up the routes of a domain. @throws The signal's reason. */
+export async function routesOf(
+	domain: string,
+	settings: RouterSettings,
+	signal: AbortSignal,
+): Promise<RoutesOrRefusal> {
+	const { qmtpRoutes, smtpRoutes, resolver, ports, isOurself, random } = settings;
+	const fixed = fixedRoute(domain, qmtpRoutes, smtpRoutes);
+	if (fixed !== null && fixed.relay !== null) {
+		const { relay, protocol, port } = fixed;
+		return { routes: [{ exchange: relay, preference: 0, protocol, port }] };
+	}
+	if (isBracketed(domain)) {
+		const address = addressLiteral(domain);
+		if (address === null) return { refusal: NO_ADDRESS };
+		return { routes: [{ exchange: address, preference: 0, protocol: "smtp", port: ports.smtp }] };
+	}
+	try {
+		const found = mxRoutes(domain, await resolver.mx(domain, { signal }), { random, isOurself });
+		if (!("routes" in found)) return found;
+		return { routes: found.routes.map((route): Route => ({ ...route, port: ports[route.protocol] })) };
+	} catch (error) {
+		signal.throwIfAborted();
+		if (!(error instanceof TransportError)) throw error;
+		const refusal = error.code === "ERR_QMTP_DNS_NAME" ? noHost(domain) : NO_LOOKUP;
+		return { refusal, error };
+	}
+}
+
+/** The D for a domain that is not there, as qmail-remote says it. */
+export function noHost(domain: string): QmtpResponse {
+	return rejected(`Sorry, I couldn't find any host named ${domain}. (#5.1.2)`);
+}
+
+/** The Z for names that cannot be looked up now. */
+export const NO_LOOKUP: QmtpResponse = deferred("DNS lookup failed temporarily. (#4.4.3)");
+
+const NO_ADDRESS = rejected("Sorry, there is no address in the brackets of that recipient. (#5.1.2)");
