@@ -16,6 +16,7 @@ const BENCHMARKS = {
 	loopback: "a server and its client in two processes, beside a raw socket",
 	memory: "a message of 1 GiB through a server into a Maildir",
 	queues: "small messages into a Maildir, beside the bare system calls",
+	programs: "small messages into a program like qmail-queue, beside the bare processes",
 };
 
 const HELP = `Usage: npm run bench -- [benchmark ...] [options]
