@@ -15,6 +15,11 @@ export interface MessageInfo {
 	readonly encoding: Encoding;
 	/** The length of the body in bytes, without fields that the server adds; undefined if nobody knows it yet. */
 	readonly length: number | undefined;
+	/**
+	 * The length of the fields that the server adds, in bytes: the queue gets them first, and `length` does not count
+	 * them. Left out, there are none.
+	 */
+	readonly received?: number;
 	/** True if the queue will see exactly `length` bytes of body; false if CR LF will be decoded to LF on the way. */
 	readonly exact: boolean;
 	/** How the addresses of its envelope became strings. */
