@@ -1,10 +1,18 @@
 /**
- * The Received field that a server puts on top of each message, byte for byte as qmail-qmtpd writes it.
+ * The Received field that a server puts on top of each message, byte for byte as qmail-qmtpd writes it, or qmail-smtpd.
  *
  * Source: qmail 1.03, received.c; the date is that of RFC 5322 with UTC written as -0000.
  */
 import type { Encoding } from "../protocol/package-event.js";
 import type { Peer } from "../protocol/peer.js";
+
+/** How a client spoke to a server. */
+export interface Greeting {
+	/** Such as `QMTP` or `ESMTP`. */
+	readonly protocol: string;
+	/** What the client called itself, in a protocol that asks for it. */
+	readonly name?: string;
+}
 
 /** Makes the Received fields of one connection. */
 export class ReceivedField {
@@ -13,12 +21,17 @@ export class ReceivedField {
 	#second = -1;
 	readonly #bytes: { lf: Uint8Array | null; crlf: Uint8Array | null } = { lf: null, crlf: null };
 
-	/** @param hostname - This host's name, for `by`. */
-	constructor(peer: Peer, hostname: string) {
+	/**
+	 * @param hostname - This host's name, for `by`.
+	 * @param greeting - How the client spoke. A name that it gave itself is left out if it is the known one.
+	 */
+	constructor(peer: Peer, hostname: string, greeting: Greeting = QMTP) {
 		const host = safe(peer.remoteHost ?? "unknown");
+		const helo = greeting.name === undefined ? host : safe(greeting.name);
+		const named = helo.toLowerCase() === host.toLowerCase() ? "" : ` (HELO ${helo})`;
 		const info = peer.remoteInfo === undefined ? "" : `${safe(peer.remoteInfo)}@`;
-		this.#from = `Received: from ${host} (${info}${safe(peer.remoteAddress || "unknown")})`;
-		this.#by = `  by ${safe(hostname)} with QMTP; `;
+		this.#from = `Received: from ${host}${named} (${info}${safe(peer.remoteAddress || "unknown")})`;
+		this.#by = `  by ${safe(hostname)} with ${safe(greeting.protocol)}; `;
 	}
 
 	/**
@@ -53,5 +66,6 @@ function date(second: number): string {
 	return `${time.getUTCDate()} ${MONTHS[time.getUTCMonth()]} ${time.getUTCFullYear()} ${clock} -0000`;
 }
 
+const QMTP: Greeting = { protocol: "QMTP" };
 const UNSAFE = /[^A-Za-z0-9.@%+/=:\-[\]]/g;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -4,8 +4,6 @@ import { deferred, type QmtpResponse, rejected } from "../protocol/response.js";
 export const TOO_LARGE: QmtpResponse = rejected(
 	"sorry, that message size exceeds my databytes limit (#5.3.4)",
 );
-export const BAD_SENDER: QmtpResponse = rejected("unacceptable sender (#5.1.7)");
-export const BAD_RECIPIENT: QmtpResponse = rejected("sorry, I can't handle that recipient (#5.1.3)");
 export const NOT_MY_DOMAIN: QmtpResponse = rejected(
 	"sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
 );

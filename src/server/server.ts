@@ -4,11 +4,11 @@
  */
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { threadId } from "node:worker_threads";
 import { EventEmitter } from "eventemitter3";
 import { TransportError, UsageError } from "../errors.js";
 import type { Peer } from "../protocol/peer.js";
 import { Timers } from "../timers.js";
+import { newMessageId } from "./message-id.js";
 import { type ServerOptions, type ServerSettings, serverSettings } from "./options.js";
 import { socketPeer } from "./peer.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
@@ -87,7 +87,7 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 		this.#context = {
 			settings: this.#settings,
 			timers: this.#timers,
-			newId,
+			newId: newMessageId,
 			get reportsPackages() {
 				return server.listenerCount("package") > 0;
 			},
@@ -119,7 +119,7 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 			noDelay: true,
 			highWaterMark: SOCKET_HIGH_WATER_MARK,
 		});
-		listener.on("connection", (socket) => this.#accept(socket));
+		listener.on("connection", (socket) => this.#accept(socket, listener));
 		const { path, fd, host, port = DEFAULT_PORT } = target;
 		let options: ListenOptions & { fd?: number };
 		if (fd !== undefined) options = { fd };
@@ -175,8 +175,10 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 		return this.close();
 	}
 
-	#accept(socket: Socket): void {
-		if (this.#closing !== null || this.#accepted >= this.#settings.limits.connections) {
+	#accept(socket: Socket, listener: Server): void {
+		// A client that has reset the connection already has no address any more. No rule for addresses would find it.
+		const isNobody = socket.remoteAddress === undefined && typeof listener.address() === "object";
+		if (isNobody || this.#closing !== null || this.#accepted >= this.#settings.limits.connections) {
 			socket.destroy();
 			return;
 		}
@@ -233,15 +235,6 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	}
 }
 
-/** Digits, like the process number that qmail puts there; the process's own makes them unique on this machine. */
-function newId(): string {
-	if (++ids > LAST_ID) {
-		ids = FIRST_ID;
-		start = String(Date.now());
-	}
-	return `${start}${ids}${PROCESS}`;
-}
-
 function listenError(options: ListenOptions & { fd?: number }, cause: NodeJS.ErrnoException): TransportError {
 	const { fd, path, host = "*", port } = options;
 	const where = fd === undefined ? (path ?? `${host}:${port}`) : `descriptor ${fd}`;
@@ -257,12 +250,6 @@ const REASONS: Readonly<Record<string, string>> = {
 	EADDRNOTAVAIL: "the address is not one of this host's",
 	ENOTFOUND: "there is no host by that name",
 };
-
-const FIRST_ID = 1_000_000;
-const LAST_ID = 9_999_999;
-const PROCESS = `${process.pid}${threadId === 0 ? "" : threadId}`;
-let start = String(Date.now());
-let ids = FIRST_ID; // small, since the text of a large number takes V8 more than 100 ns
 
 const DEFAULT_PORT = 209;
 const CLOSE_TIMEOUT = 30_000;

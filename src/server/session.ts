@@ -28,6 +28,7 @@ import type { ServerSettings } from "./options.js";
 import { ReceivedField } from "./received.js";
 import { NOT_AUTHORIZED } from "./refusals.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
+import { NO_RIGHTS, rightsOf } from "./rights.js";
 import { Transaction, type TransactionContext } from "./transaction.js";
 import { INTERRUPTED, type Transport } from "./transport.js";
 
@@ -49,6 +50,7 @@ export class Session implements Timed, TransactionContext {
 	readonly peer: Peer;
 	messageBytes: number;
 	refusal: QmtpResponse | null = null;
+	received: Uint8Array | null = null;
 
 	readonly #context: SessionContext;
 	readonly #transport: Transport;
@@ -124,11 +126,6 @@ export class Session implements Timed, TransactionContext {
 		}
 	}
 
-	get received(): Uint8Array | null {
-		const crlf = this.settings.queue.lines === "as-sent" && this.#connection.decoder.encoding === "crlf";
-		return this.#receivedField?.bytes(Date.now(), crlf ? "crlf" : "lf") ?? null;
-	}
-
 	skipBody(): void {
 		this.#connection.skipBody();
 	}
@@ -152,9 +149,9 @@ export class Session implements Timed, TransactionContext {
 			try {
 				const access = await this.#orStop(Promise.resolve(hooks.authorize(this.peer)), AFTER_PACKAGE);
 				if (this.#stopping !== RUNNING) return false;
-				// What is neither true nor rights lets nobody in, whatever a hook without types may return.
-				if (access !== true && (typeof access !== "object" || access === null)) return false;
-				if (access !== true) this.#grant(access);
+				const rights = rightsOf(access);
+				if (rights === null) return false;
+				this.#grant(rights);
 			} catch (error) {
 				this.#context.fault(asError(error), { peer: this.peer });
 				this.refusal = NOT_AUTHORIZED;
@@ -225,13 +222,16 @@ export class Session implements Timed, TransactionContext {
 	#begin(): Wait {
 		const { encoding, length } = this.#connection.decoder;
 		const { queue, addressEncoding } = this.settings;
+		const asSent = queue.lines === "as-sent";
+		this.received = this.#receivedField?.bytes(Date.now(), asSent ? encoding : "lf") ?? null;
 		const info = {
 			id: this.#context.newId(),
 			peer: this.peer,
 			access: this.#access,
 			encoding,
 			length,
-			exact: encoding === "lf" || queue.lines === "as-sent",
+			received: this.received?.length ?? 0,
+			exact: encoding === "lf" || asSent,
 			addressEncoding,
 		};
 		this.#transaction = new Transaction(info, this.#connection.number, this);
@@ -324,6 +324,5 @@ const AFTER_PACKAGE = 1; // when the package being read is complete
 const NOW = 2; // when what is owed is answered
 const DESTROYED = 3; // nothing is answered
 
-const NO_RIGHTS: AccessRights = {};
 const UNFINISHED = new TransportError("ERR_QMTP_CONNECTION_CLOSED", "the connection ended inside a package");
 const LINGER_BYTES = 64 * 1024 * 1024;

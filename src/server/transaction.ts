@@ -12,19 +12,14 @@ import { QueueError } from "../errors.js";
 import { LineDecoder } from "../protocol/line-decoder.js";
 import type { MessageInfo } from "../protocol/message-info.js";
 import type { PackageDecoder } from "../protocol/package-decoder.js";
+import { BAD_RECIPIENT, BAD_SENDER } from "../protocol/refusals.js";
 import type { QmtpResponse, Verdict } from "../protocol/response.js";
 import { decodeAddress } from "./addresses.js";
-import { failure, Intake, isPromise, isResponse, type Wait } from "./intake.js";
+import { Intake, type Wait } from "./intake.js";
 import type { ServerSettings } from "./options.js";
-import {
-	BAD_RECIPIENT,
-	BAD_SENDER,
-	COMMIT_TIMEOUT,
-	NOT_MY_DOMAIN,
-	NOT_STORED,
-	TOO_LARGE,
-	TOO_MANY_RECIPIENTS,
-} from "./refusals.js";
+import { COMMIT_TIMEOUT, NOT_STORED, TOO_LARGE, TOO_MANY_RECIPIENTS } from "./refusals.js";
+import { relaySuffix } from "./rights.js";
+import { askHook, type UseRefusal, withoutRecipientHook } from "./verdict.js";
 
 /** What a transaction needs of its session. */
 export interface TransactionContext {
@@ -32,7 +27,7 @@ export interface TransactionContext {
 	readonly messageBytes: number;
 	/** If set, all recipients get it, whatever else is known. */
 	readonly refusal: QmtpResponse | null;
-	/** The field to put on top of the message, if one is. */
+	/** The field to put on top of the message that is being read, if one is. */
 	readonly received: Uint8Array | null;
 	/** Takes the responses: once, at the package's end or later. */
 	answer(transaction: Transaction, responses: readonly QmtpResponse[]): void;
@@ -133,7 +128,7 @@ export class Transaction {
 	sentTo(decoder: PackageDecoder): Wait {
 		const { hooks, limits, addressEncoding } = this.#context.settings;
 		const tooMany = this.recipients.length >= limits.recipients;
-		const suffix = this.#suffix;
+		const suffix = relaySuffix(this.info.access);
 		const more = suffix === "" ? 0 : Buffer.byteLength(suffix, addressEncoding);
 		const address = tooMany ? null : this.#address(decoder, more);
 		const recipient: Recipient = { address, refusal: this.#context.refusal };
@@ -150,14 +145,14 @@ export class Transaction {
 					recipient.refusal = refusal;
 				},
 			);
-		} else if (this.info.access.relay !== true) {
-			recipient.refusal = NOT_MY_DOMAIN;
+		} else {
+			recipient.refusal = withoutRecipientHook(this.info);
 		}
 	}
 
 	/** The package is complete: `answer` is called now, or when the queue has committed. */
 	end(): void {
-		const suffix = this.#suffix;
+		const suffix = relaySuffix(this.info.access);
 		const taken: string[] = [];
 		for (const { address, refusal } of this.recipients) if (refusal === null) taken.push(address + suffix);
 		const shared = this.#shared;
@@ -184,11 +179,6 @@ export class Transaction {
 	/** The package will never be complete: throws away what was made for it. */
 	abandon(reason: Error): Wait {
 		return this.#intake.abort(reason);
-	}
-
-	get #suffix(): string {
-		const { relay, suffix } = this.info.access;
-		return relay === true && suffix !== undefined ? suffix : "";
 	}
 
 	/** What all recipients get that have no refusal of their own, if anything is known to be wrong. */
@@ -221,18 +211,8 @@ export class Transaction {
 	}
 
 	/** Asks a hook; `use` gets the refusal that its answer is, or null. */
-	#ask(hook: () => Verdict | Promise<Verdict>, use: (refusal: QmtpResponse | null) => Wait): Wait {
-		const tell = (error: Error) => this.#context.fault(error, this.info);
-		try {
-			const verdict = hook();
-			if (!isPromise(verdict)) return use(refusalOf(verdict, tell));
-			return Promise.resolve(verdict).then(
-				(verdict) => use(refusalOf(verdict, tell)),
-				(error) => use(failure(error, tell)),
-			);
-		} catch (error) {
-			return use(failure(error, tell));
-		}
+	#ask(hook: () => Verdict | Promise<Verdict>, use: UseRefusal): Wait {
+		return askHook(hook, (error) => this.#context.fault(error, this.info), use);
 	}
 
 	/** Gives each recipient its response: its own refusal, else the queue's next answer, else `missing`. */
@@ -245,14 +225,5 @@ export class Transaction {
 	}
 }
 
-/** The refusal that a hook's answer is, or null. */
-function refusalOf(verdict: Verdict, tell: (error: Error) => void): QmtpResponse | null {
-	if (verdict === undefined || verdict === null) return null;
-	if (!isResponse(verdict)) return failure(NO_VERDICT, tell);
-	// A hook cannot accept in the queue's place: mail that nobody stored would get a K.
-	return verdict.status === "K" ? null : verdict;
-}
-
-const NO_VERDICT = new QueueError("ERR_QMTP_HOOK", "a hook's answer is no response (#4.3.0)");
 const NOBODY = new QueueError("ERR_QMTP_QUEUE", "nobody is to get this message");
 const NOTHING = new Uint8Array(0);
