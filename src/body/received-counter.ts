@@ -34,18 +34,18 @@ export class ReceivedCounter {
 		this.#onlyCr = this.#line === 0 && byte === CR;
 		this.#line++;
 		if (this.#onlyCr) return; // the next byte tells
-		// A letter in either case; the colon has the bit already.
+		const at = this.#matched;
 		const matches =
-			this.#line === this.#matched + 1 && (byte | LOWER_CASE) === NAME.charCodeAt(this.#matched);
-		this.#matched = matches ? this.#matched + 1 : NO_MATCH;
-		if (this.#matched < NAME.length) return;
+			this.#line === at + 1 && (byte === LOWER_CASE.charCodeAt(at) || byte === UPPER_CASE.charCodeAt(at));
+		this.#matched = matches ? at + 1 : NO_MATCH;
+		if (this.#matched < LOWER_CASE.length) return;
 		this.count++;
 		this.#matched = NO_MATCH;
 	}
 }
 
-const NAME = "received:";
+const LOWER_CASE = "received:";
+const UPPER_CASE = "RECEIVED:";
 const NO_MATCH = -1;
-const LOWER_CASE = 0x20;
 const LF = 0x0a;
 const CR = 0x0d;

@@ -29,7 +29,9 @@ interface Entry {
 /** The clients. */
 export class Clients {
 	readonly #settings: RouterSettings;
-	readonly #entries = new Map<string, Entry>();
+	readonly #entries = new Map<string, Entry>(); // those that take calls
+	readonly #clients = new Set<Client>(); // those that may have connections: they, and the ones being closed
+	readonly #answerOnce = new Set<string>();
 
 	constructor(settings: RouterSettings) {
 		this.#settings = settings;
@@ -37,7 +39,7 @@ export class Clients {
 
 	/** Runs `use` with the client of a server. */
 	async with<T>(target: Target, use: (client: Client) => Promise<T>): Promise<T> {
-		const key = JSON.stringify([target.protocol, target.host, target.address, target.port]);
+		const key = keyOf(target);
 		const entry = this.#entries.get(key) ?? this.#open(key, target);
 		entry.users++;
 		if (entry.timer !== null) clearTimeout(entry.timer);
@@ -49,28 +51,39 @@ export class Clients {
 		}
 	}
 
+	/**
+	 * This server answers once a package, however many recipients it has. Its client has found that out and heeds it; the
+	 * next client of the server, after this one was let go of, is told.
+	 */
+	answersOncePerPackage(target: Target): void {
+		this.#answerOnce.add(keyOf(target));
+	}
+
 	/** Closes all connections when nothing is under way on them. */
 	async close(): Promise<void> {
-		const entries = [...this.#entries.values()];
+		for (const { timer } of this.#entries.values()) if (timer !== null) clearTimeout(timer);
 		this.#entries.clear();
-		for (const { timer } of entries) if (timer !== null) clearTimeout(timer);
-		await Promise.all(entries.map(({ client }) => client.close()));
+		await Promise.all([...this.#clients].map((client) => this.#close(client)));
 	}
 
 	/** Closes all connections now. */
 	destroy(): void {
-		for (const { client } of this.#entries.values()) client.destroy();
+		for (const client of this.#clients) client.destroy();
 	}
 
 	#open(key: string, target: Target): Entry {
-		const entry: Entry = { client: this.#make(target), users: 0, timer: null };
+		const entry: Entry = { client: this.#make(key, target), users: 0, timer: null };
 		this.#entries.set(key, entry);
+		this.#clients.add(entry.client);
 		return entry;
 	}
 
-	#make({ protocol, host, address, port }: Target): Client {
+	#make(key: string, { protocol, host, address, port }: Target): Client {
 		const { timeouts, addressEncoding, hostname, smtpTls, smtpTlsOptions } = this.#settings;
-		if (protocol === "qmtp") return new QmtpClient({ host: address, port, timeouts, addressEncoding });
+		if (protocol === "qmtp") {
+			const maxRecipientsPerPackage = this.#answerOnce.has(key) ? 1 : Number.POSITIVE_INFINITY;
+			return new QmtpClient({ host: address, port, timeouts, addressEncoding, maxRecipientsPerPackage });
+		}
 		const tlsOptions = smtpTlsOptions;
 		return new SmtpClient({ host, address, port, name: hostname, timeouts, tls: smtpTls, tlsOptions });
 	}
@@ -80,10 +93,21 @@ export class Clients {
 		const idle = Math.min(this.#settings.timeouts.idle, LONGEST_TIMER);
 		entry.timer = setTimeout(() => {
 			this.#entries.delete(key);
-			entry.client.close();
+			this.#close(entry.client);
 		}, idle);
 		entry.timer.unref();
 	}
+
+	/** It never rejects. */
+	async #close(client: Client): Promise<void> {
+		await client.close();
+		this.#clients.delete(client);
+	}
+}
+
+/** The name of the host counts where it is spoken of: in TLS. */
+function keyOf({ protocol, host, address, port }: Target): string {
+	return JSON.stringify([protocol, protocol === "qmtp" ? "" : host, address, port]);
 }
 
 const LONGEST_TIMER = 2 ** 31 - 1;

@@ -3,9 +3,10 @@ import { hostname as systemHostname } from "node:os";
 import type { ConnectionOptions } from "node:tls";
 import { UsageError } from "../../errors.js";
 import { type AddressEncoding, addressEncodingOption } from "../../protocol/envelope.js";
-import { onlyOptions, withDefaults } from "../../protocol/options.js";
-import type { SmtpTls } from "../../smtp/options.js";
-import type { FixedRoutes } from "../fixed-routes.js";
+import { onlyOptions, wholeNumberOption, withDefaults } from "../../protocol/options.js";
+import { type SmtpTls, smtpSettings } from "../../smtp/options.js";
+import { plainName } from "../domain-name.js";
+import { FixedRoutes } from "../fixed-routes.js";
 import { QMTP_PORT, SMTP_PORT } from "../mxps.js";
 import { dnsResolver, type Resolver } from "../resolver.js";
 
@@ -111,21 +112,39 @@ export function routerSettings(options: RouterOptions): RouterSettings {
 	if (!(maxReceived >= 1)) {
 		throw new UsageError("ERR_QMTP_OPTION", `maxReceived must be at least 1, not ${maxReceived}`);
 	}
-	const own = hostname.toLowerCase();
+	const { smtpTls = "opportunistic", smtpTlsOptions = {}, random = Math.random } = options;
+	// What the SMTP client would say when it is made, for some mail.
+	smtpSettings({ host: "localhost", name: hostname, tls: smtpTls, tlsOptions: smtpTlsOptions });
+	const own = plainName(hostname);
+	const { isOurself = (exchange: string) => exchange === own } = options;
+	for (const [name, value] of Object.entries({ isOurself, random })) {
+		if (typeof value !== "function") throw new UsageError("ERR_QMTP_OPTION", `${name} must be a function`);
+	}
 	return {
 		resolver,
-		qmtpRoutes: options.qmtpRoutes ?? null,
-		smtpRoutes: options.smtpRoutes ?? null,
+		qmtpRoutes: routesOption("qmtpRoutes", options.qmtpRoutes),
+		smtpRoutes: routesOption("smtpRoutes", options.smtpRoutes),
 		hostname,
-		isOurself: options.isOurself ?? ((exchange) => exchange === own),
+		isOurself,
 		timeouts: withDefaults("timeouts", DEFAULT_TIMEOUTS, options.timeouts),
-		ports: withDefaults("ports", { qmtp: QMTP_PORT, smtp: SMTP_PORT }, options.ports),
-		smtpTls: options.smtpTls ?? "opportunistic",
-		smtpTlsOptions: options.smtpTlsOptions ?? {},
+		ports: portsOption(options.ports),
+		smtpTls,
+		smtpTlsOptions,
 		maxReceived,
 		addressEncoding: addressEncodingOption(options.addressEncoding),
-		random: options.random ?? Math.random,
+		random,
 	};
+}
+
+function routesOption(name: string, routes: FixedRoutes | null = null): FixedRoutes | null {
+	if (routes === null || routes instanceof FixedRoutes) return routes;
+	throw new UsageError("ERR_QMTP_OPTION", `${name} must be FixedRoutes`);
+}
+
+function portsOption(given: Partial<RouterPorts> | undefined): RouterPorts {
+	const ports = withDefaults("ports", { qmtp: QMTP_PORT, smtp: SMTP_PORT }, given);
+	for (const [name, port] of Object.entries(ports)) wholeNumberOption(`ports.${name}`, port, 1, 65535);
+	return ports;
 }
 
 const NAMES = [

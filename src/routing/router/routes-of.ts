@@ -1,19 +1,20 @@
 /** Where mail for a domain goes: fixed routes before address literals before the DNS. */
-import { TransportError } from "../../errors.js";
+import { QmtpError, TransportError } from "../../errors.js";
 import { deferred, type QmtpResponse, rejected } from "../../protocol/response.js";
 import { addressLiteral, isBracketed } from "../address-literal.js";
 import { fixedRoute } from "../fixed-routes.js";
 import { type MxRoutes, mxRoutes, type Route } from "../routes.js";
+import type { Interruption } from "./interruption.js";
 import type { RouterSettings } from "./options.js";
 
 /** Routes, or what becomes of the mail. */
-export type RoutesOrRefusal = MxRoutes | { readonly refusal: QmtpResponse; readonly error: TransportError };
+export type RoutesOrRefusal = MxRoutes | { readonly refusal: QmtpResponse; readonly error: QmtpError };
 
-/** Looks up the routes of a domain. @throws The signal's reason. */
+/** Looks up the routes of a domain. @throws The reason of the interruption. */
 export async function routesOf(
 	domain: string,
 	settings: RouterSettings,
-	signal: AbortSignal,
+	interruption: Interruption,
 ): Promise<RoutesOrRefusal> {
 	const { qmtpRoutes, smtpRoutes, resolver, ports, isOurself, random } = settings;
 	const fixed = fixedRoute(domain, qmtpRoutes, smtpRoutes);
@@ -27,15 +28,22 @@ export async function routesOf(
 		return { routes: [{ exchange: address, preference: 0, protocol: "smtp", port: ports.smtp }] };
 	}
 	try {
-		const found = mxRoutes(domain, await resolver.mx(domain, { signal }), { random, isOurself });
+		const records = await interruption.orAborted((signal) => resolver.mx(domain, { signal }));
+		const found = mxRoutes(domain, records, { random, isOurself });
 		if (!("routes" in found)) return found;
 		return { routes: found.routes.map((route): Route => ({ ...route, port: ports[route.protocol] })) };
-	} catch (error) {
-		signal.throwIfAborted();
-		if (!(error instanceof TransportError)) throw error;
-		const refusal = error.code === "ERR_QMTP_DNS_NAME" ? noHost(domain) : NO_LOOKUP;
-		return { refusal, error };
+	} catch (caught) {
+		interruption.signal.throwIfAborted();
+		const error = lookupFault(domain, caught);
+		return { refusal: error.code === "ERR_QMTP_DNS_NAME" ? noHost(domain) : NO_LOOKUP, error };
 	}
+}
+
+/** The fault of a look-up. A resolver that breaks its word is no reason to drop what other domains have answered. */
+export function lookupFault(name: string, cause: unknown): QmtpError {
+	if (cause instanceof QmtpError) return cause;
+	const reason = cause instanceof Error ? cause.message : String(cause);
+	return new TransportError("ERR_QMTP_DNS", `${name} cannot be looked up: ${reason}`, { cause });
 }
 
 /** The D for a domain that is not there, as qmail-remote says it. */
