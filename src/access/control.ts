@@ -11,6 +11,7 @@ import { UsageError } from "../errors.js";
 import { Cdb } from "./cdb.js";
 import { leadingNumber } from "./leading-number.js";
 import { RecipientHosts } from "./rcpthosts.js";
+import { withoutTrailingBlanks } from "./trailing-blanks.js";
 import { WatchedFile, type WatchedFileOptions } from "./watched-file.js";
 
 /** The first line without the spaces and tabs at its end; empty for an empty file. */
@@ -129,10 +130,4 @@ export class ControlDirectory {
 function linesOf(bytes: Uint8Array): string[] {
 	const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 	return text.split("\n").map(withoutTrailingBlanks);
-}
-
-function withoutTrailingBlanks(line: string): string {
-	let end = line.length;
-	while (end > 0 && (line[end - 1] === " " || line[end - 1] === "\t")) end--;
-	return line.slice(0, end);
 }

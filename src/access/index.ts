@@ -8,6 +8,7 @@ export {
 	controlNumber,
 	readControl,
 } from "./control.js";
+export { databytesLimit } from "./databytes.js";
 export { RecipientHosts } from "./rcpthosts.js";
 export { type HostResolver, type RemoteHostOptions, remoteHost } from "./remote-host.js";
 export { RulesFile } from "./rules-file.js";

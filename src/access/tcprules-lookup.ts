@@ -18,9 +18,11 @@ export interface RuleSource {
 
 /** Rules over a source. */
 export function tcpRules(source: RuleSource): TcpRules {
+	let isEmpty = true;
 	let usesHost = false;
 	let usesInfo = false;
 	for (const key of source.keys) {
+		isEmpty = false;
 		usesHost ||= key.startsWith("=") || key.includes("@=");
 		usesInfo ||= key.includes("@");
 	}
@@ -31,7 +33,7 @@ export function tcpRules(source: RuleSource): TcpRules {
 		}
 		return null;
 	};
-	return { find, usesHost, usesInfo };
+	return { find, isEmpty, usesHost, usesInfo };
 }
 
 /** The key of an IPv6 address, or of the network of its first bits. */

@@ -13,6 +13,7 @@ import type { TcpRule, TcpRules } from "./tcprules.js";
 import { addressEnd, expandAddress, networkBits } from "./tcprules-address.js";
 import { ruleOfData } from "./tcprules-data.js";
 import { tcpRules } from "./tcprules-lookup.js";
+import { withoutTrailingBlanks } from "./trailing-blanks.js";
 
 /** One record that a line is compiled to. */
 export interface CompiledRule {
@@ -90,12 +91,6 @@ function compileInstructions(text: string): string | null {
 		at = close + 1;
 	}
 	return data;
-}
-
-function withoutTrailingBlanks(line: string): string {
-	let end = line.length;
-	while (end > 0 && (line[end - 1] === " " || line[end - 1] === "\t")) end--;
-	return line.slice(0, end);
 }
 
 function unreadable(line: string, number: number): UsageError {

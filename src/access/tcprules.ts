@@ -6,8 +6,8 @@
  *
  * Source: tcprules(1)
  */
-import { LONGEST_NETSTRING } from "../protocol/limits.js";
 import type { AccessRights } from "../protocol/peer.js";
+import { databytesLimit } from "./databytes.js";
 import { leadingNumber } from "./leading-number.js";
 
 /** What is to be done with the clients of one address. */
@@ -34,6 +34,8 @@ export interface TcpClient {
 export interface TcpRules {
 	/** The rule for a client. Null if none matches; tcpserver allows such a connection. */
 	find(client: TcpClient): TcpRule | null;
+	/** True if there is no rule. */
+	readonly isEmpty: boolean;
 	/** Whether some rule asks for a host name. If not, nobody needs to look it up. */
 	readonly usesHost: boolean;
 	/** Whether some rule asks for what the ident server says. */
@@ -54,7 +56,7 @@ export function rightsOfRule(rule: TcpRule | null): AccessRights | false {
 	const { RELAYCLIENT, DATABYTES } = rule.variables;
 	return {
 		...(RELAYCLIENT === undefined ? {} : { relay: true, suffix: RELAYCLIENT }),
-		...(DATABYTES === undefined ? {} : { messageBytes: leadingNumber(DATABYTES) || LONGEST_NETSTRING }),
+		...(DATABYTES === undefined ? {} : { messageBytes: databytesLimit(leadingNumber(DATABYTES)) }),
 		environment: rule.variables,
 	};
 }

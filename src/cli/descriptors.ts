@@ -15,6 +15,12 @@ export function connectionOfDescriptors(): Duplex {
 	return Duplex.from({ readable: readable(input), writable: writable(output) });
 }
 
+/** Whether descriptor 2 is the connection too, as inetd makes it: what is written there the client would read. */
+export function errorsGoToClient(): boolean {
+	const [input, errors] = [fstatSync(0), fstatSync(2)];
+	return input.isSocket() && input.ino === errors.ino && input.dev === errors.dev;
+}
+
 function readable(stats: Stats): Readable {
 	if (!isPipe(stats)) return process.stdin;
 	return new Socket({ fd: 0, readable: true, writable: false, ...SOCKET_OPTIONS });

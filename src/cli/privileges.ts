@@ -13,6 +13,7 @@ export function userSwitch(name: string | undefined): () => void {
 	if (name === undefined) return () => {};
 	const uid = idOf("-u", name);
 	const gid = idOf("-g", name);
+	if (uid === 0) throw new WrongUse(`--user ${name}: that is root, so nothing would be given up`);
 	if (process.getuid?.() === uid) return () => {};
 	if (process.getuid?.() !== 0) throw new WrongUse(`--user ${name}: only root can become another user`);
 	return () => {
@@ -23,9 +24,12 @@ export function userSwitch(name: string | undefined): () => void {
 }
 
 function idOf(option: "-u" | "-g", name: string): number {
+	let id = "";
 	try {
-		return Number(execFileSync("id", [option, "--", name], { encoding: "utf8", stdio: "pipe" }));
+		id = execFileSync("id", [option, "--", name], { encoding: "utf8", stdio: "pipe" }).trim();
 	} catch {
-		throw new WrongUse(`--user ${name}: there is no user of this name`);
+		// It says so by its exit code.
 	}
+	if (!/^\d+$/.test(id)) throw new WrongUse(`--user ${name}: there is no user of this name`);
+	return Number(id);
 }

@@ -3,13 +3,14 @@
  *
  * Each step prints a line when its result is known. The first that fails ends the probe with one line on standard error.
  */
-import { isIPv6, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { connectSocket } from "../client/connect.js";
 import { clientSettings } from "../client/options.js";
 import { ProtocolError, TransportError } from "../errors.js";
 import type { QmtpResponse, Status } from "../protocol/response.js";
 import { ResponseDecoder } from "../protocol/response-decoder.js";
 import { type Arguments, type Command, DONE, PERMANENT, SIGNALS, TEMPORARY } from "./command.js";
+import { hostAndPort } from "./host-and-port.js";
 import { type Arrival, Incoming } from "./incoming.js";
 import { printable } from "./printable.js";
 import { probeSettings, type Settings } from "./probe-settings.js";
@@ -73,20 +74,20 @@ async function connected({ target, timeout }: Settings, signal: AbortSignal): Pr
 		);
 		// A connection that was reset at once has no address any more.
 		const { remoteAddress = host, remotePort = port } = socket;
-		say(`connected to ${written(remoteAddress, remotePort)} in ${since(begun)}`);
+		say(`connected to ${hostAndPort(remoteAddress, remotePort)} in ${since(begun)}`);
 		return socket;
 	} catch (error) {
 		if (!(error instanceof TransportError)) throw error;
 		const code = (error.cause as NodeJS.ErrnoException | undefined)?.code;
 		const advice = ADVICE[error.code === "ERR_QMTP_CONNECT_TIMEOUT" ? error.code : (code ?? "")];
-		const problem = error.message.replace(`${host}:${port}`, () => written(host, port));
+		const problem = error.message.replace(`${host}:${port}`, () => hostAndPort(host, port));
 		throw new Failure(advice === undefined ? problem : `${problem}; ${advice}`);
 	}
 }
 
 /** Waits as the server should: it has nothing to say before it was sent a package. */
 async function beSilent({ target, wait, timeout }: Settings, incoming: Incoming): Promise<void> {
-	const where = written(target.host, target.port);
+	const where = hostAndPort(target.host, target.port);
 	const deadline = performance.now() + wait;
 	const arrival = await incoming.next(deadline);
 	if (arrival.type === "nothing") return say(`silent for ${wait} ms, as a QMTP server is`);
@@ -261,10 +262,6 @@ function say(line: string): void {
 
 function since(begun: number): string {
 	return `${(performance.now() - begun).toFixed(1)} ms`;
-}
-
-function written(host: string, port: number): string {
-	return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** Of two exit codes the one that tells more: one D is enough. */

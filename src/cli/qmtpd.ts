@@ -6,6 +6,7 @@
  */
 import { join } from "node:path";
 import { ControlDirectory, controlNumber } from "../access/control.js";
+import { databytesLimit } from "../access/databytes.js";
 import { LONGEST_NETSTRING } from "../protocol/limits.js";
 import type { AccessRights, Peer } from "../protocol/peer.js";
 import { qmailQueue } from "../queue/qmail-queue.js";
@@ -13,7 +14,7 @@ import { recipientsOf } from "../server/hooks.js";
 import { QmtpServer } from "../server/server.js";
 import { type Arguments, type Command, DONE, PERMANENT, SIGNALS } from "./command.js";
 import { connectionStatus } from "./connection-status.js";
-import { connectionOfDescriptors } from "./descriptors.js";
+import { connectionOfDescriptors, errorsGoToClient } from "./descriptors.js";
 import { TextLog } from "./log/text.js";
 import { follow } from "./log.js";
 
@@ -44,7 +45,8 @@ async function runQmtpd(args: Arguments): Promise<number> {
 	const home = args.one("home") ?? "/var/qmail";
 	const control = new ControlDirectory(join(home, "control"), { onFault: (error) => log.fault(error, {}) });
 	await control.refresh();
-	const queue = qmailQueue({ home, concurrency: CONCURRENCY });
+	// What tcpserver has said goes on as it is.
+	const queue = qmailQueue({ home, concurrency: CONCURRENCY, environment: () => env });
 	const rights = rightsOf(env, control.databytes);
 	const server = new QmtpServer({
 		queue,
@@ -54,7 +56,8 @@ async function runQmtpd(args: Arguments): Promise<number> {
 		limits: LIMITS,
 		timeouts: { session: HOUR, idle: HOUR, commit: HOUR },
 	});
-	follow(server, log);
+	if (!errorsGoToClient()) follow(server, log);
+	else server.on("fault", () => {}); // nobody is there to be told
 	let status = DONE;
 	server.on("disconnect", ({ error }) => {
 		status = connectionStatus(error);
@@ -71,7 +74,7 @@ function rightsOf(env: NodeJS.ProcessEnv, databytes: number | null): AccessRight
 	const { DATABYTES, RELAYCLIENT } = env;
 	const limit = DATABYTES === undefined ? databytes : controlNumber(Buffer.from(DATABYTES));
 	return {
-		messageBytes: limit === null || limit === 0 ? LONGEST_NETSTRING : limit,
+		messageBytes: databytesLimit(limit ?? 0),
 		...(RELAYCLIENT === undefined
 			? {}
 			: { relay: true, suffix: Buffer.from(RELAYCLIENT).toString("latin1") }),

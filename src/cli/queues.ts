@@ -4,7 +4,8 @@ import type { Queue } from "../queue/queue.js";
 import { WrongUse } from "./command.js";
 
 /** What `--queue` may say. */
-export const QUEUE_SYNTAX: string = "maildir:PATH | qmail:DIR | memory: | discard:";
+export const QUEUE_SYNTAX: string =
+	"maildir:PATH | qmail:DIR | qmtp://HOST:PORT | smtp://HOST:PORT | memory: | discard:";
 
 /** A queue that was asked for by name. */
 export interface NamedQueue {
@@ -48,6 +49,8 @@ const QUEUES: Readonly<Record<string, (rest: string, option: string) => Promise<
 		const { qmailQueue } = await import("../queue/qmail-queue.js");
 		return qmailQueue({ home });
 	},
+	qmtp: (rest, option) => nextHop(option, `qmtp:${rest}`),
+	smtp: (rest, option) => nextHop(option, `smtp:${rest}`),
 	memory: async (rest, option) => {
 		nothingMore(option, "memory:", rest);
 		const { memoryQueue } = await import("../queue/memory.js");
@@ -60,8 +63,17 @@ const QUEUES: Readonly<Record<string, (rest: string, option: string) => Promise<
 	},
 };
 
-// qmail's programs take addresses as they come, byte for byte.
-const BYTEWISE = ["qmail"];
+// These take addresses as they come, byte for byte.
+const BYTEWISE = ["qmail", "qmtp"];
+
+async function nextHop(option: string, url: string): Promise<Queue> {
+	const { forwardQueue } = await import("../queue/forward.js");
+	try {
+		return forwardQueue({ url });
+	} catch (error) {
+		throw new WrongUse(`--${option} ${url}: ${(error as Error).message}`);
+	}
+}
 
 function somethingMore(option: string, name: string, rest: string): void {
 	if (rest === "") throw new WrongUse(`--${option} ${name} needs a path`);

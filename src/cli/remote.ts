@@ -83,15 +83,15 @@ function routerOf(control: string): MailRouter {
 /** What is told of the recipients, each for itself, and of the message: texts that begin with their letter. */
 function reports(results: readonly RoutedResult[]): string[] {
 	const [first] = results as [RoutedResult, ...RoutedResult[]];
-	// One host for all: nobody was reached, or this is who answered.
-	if (first.address === undefined) return [`${first.status}${first.description}`];
+	const address = results.findLast((result) => result.address !== undefined)?.address;
+	if (address === undefined) return [`${first.status}${first.description}`]; // nobody was reached
 	const answered = results.filter(({ error }) => error === undefined);
-	return [...answered.map(ofRecipient), ofMessage(results, first.address)];
+	return [...answered.map(ofRecipient), ofMessage(results, address)];
 }
 
 function ofRecipient({ status, description, address }: RoutedResult): string {
 	if (status === "K") return "r";
-	return `${status === "Z" ? "s" : "h"}${address} does not like recipient.\nRemote host said: ${description}`;
+	return `${status === "Z" ? "s" : "h"}${address ?? "SMTP"} does not like recipient.\nRemote host said: ${description}`;
 }
 
 function ofMessage(results: readonly RoutedResult[], address: string): string {

@@ -1,16 +1,18 @@
 /** `qmtp serve`: a server with a queue behind it. */
 
-import type { AddressInfo } from "node:net";
 import { hostname as systemHostname } from "node:os";
 import { ControlDirectory } from "../access/control.js";
 import { RulesFile } from "../access/rules-file.js";
 import { QmtpServer } from "../server/server.js";
-import { type Arguments, type Command, DONE, SIGNALS, wholeNumber } from "./command.js";
+import { type Arguments, type Command, DONE, wholeNumber } from "./command.js";
+import { hostAndPort } from "./host-and-port.js";
 import { follow, LOG_SYNTAX, type Log, openLog } from "./log.js";
 import { networks } from "./networks.js";
 import { userSwitch } from "./privileges.js";
 import { namedQueue, prepareQueue, QUEUE_SYNTAX } from "./queues.js";
 import { type AccessSources, accessHooks, prepareAccess } from "./serve/access.js";
+import { Doors } from "./serve/doors.js";
+import { openSmtpDoor } from "./serve/smtp-door.js";
 
 export const serve: Command = {
 	name: "serve",
@@ -19,6 +21,10 @@ export const serve: Command = {
 	options: {
 		host: { value: "ADDRESS", help: "address to listen on", fallback: "127.0.0.1" },
 		port: { value: "PORT", help: "port to listen on; 0 picks a free one", fallback: "2209" },
+		"smtp-port": {
+			value: "PORT",
+			help: "take mail by SMTP as well, on this port; needs the package smtp-server",
+		},
 		queue: { value: "QUEUE", help: `where mail goes: ${QUEUE_SYNTAX}`, fallback: "maildir:./mail" },
 		hostname: {
 			value: "NAME",
@@ -54,6 +60,7 @@ export const serve: Command = {
 async function runServe(args: Arguments): Promise<number> {
 	const port = wholeNumber(args, "port", 0, 65535) ?? 2209;
 	const connections = wholeNumber(args, "max-connections", 1, 1_000_000) ?? 61;
+	const smtpPort = wholeNumber(args, "smtp-port", 0, 65535);
 	const messageBytes = wholeNumber(args, "max-message-bytes", 0, Number.MAX_SAFE_INTEGER);
 	const becomeUser = userSwitch(args.one("user"));
 	const log = openLog(args.one("log") ?? "text", args.one("hostname") ?? systemHostname());
@@ -61,26 +68,42 @@ async function runServe(args: Arguments): Promise<number> {
 	const named = await namedQueue(args.one("queue") ?? "maildir:./mail");
 	const { queue, addressEncoding } = named;
 	await prepareAccess(access);
-	const server = new QmtpServer({
-		queue,
-		hooks: accessHooks(access),
-		hostname: args.one("hostname") ?? access.control?.me ?? systemHostname(),
-		addressEncoding,
-		limits: { connections, ...(messageBytes === undefined ? {} : { messageBytes }) },
+	// No client is let in before the process is who it is to be, and the queue is there.
+	let open = () => {};
+	const ready = new Promise<void>((resolve) => {
+		open = resolve;
 	});
+	const common = {
+		queue,
+		hooks: accessHooks(access, ready),
+		hostname: args.one("hostname") ?? access.control?.me ?? systemHostname(),
+		limits: { connections, ...(messageBytes === undefined ? {} : { messageBytes }) },
+	};
+	const server = new QmtpServer({ ...common, addressEncoding });
 	follow(server, log);
-	const ended = untilSignal(server, log);
-	const address = await server.listen({ host: args.one("host") ?? "127.0.0.1", port });
+	const doors = new Doors();
+	doors.add(server);
+	const ended = doors.untilSignal(log);
+	const host = args.one("host") ?? "127.0.0.1";
 	try {
-		becomeUser(); // before a connection is taken, and before the queue makes a file
+		const address = await server.listen({ host, port });
 		log.listening(address, connections);
+		const smtp = smtpPort === undefined ? null : await openSmtpDoor(common, { host, port: smtpPort }, log);
+		if (smtp !== null) doors.add(smtp);
+		becomeUser();
+		// What only root can read could not be read again when it changes.
+		if (args.one("user") !== undefined) await prepareAccess(accessSources(args, log));
 		await prepareQueue(named);
+		process.stdout.write(`listening on ${hostAndPort(address.address, address.port)}\n`);
+		if (smtp !== null)
+			process.stdout.write(`listening on ${hostAndPort(smtp.address.address, smtp.address.port)} for SMTP\n`);
 	} catch (error) {
-		server.destroy();
+		doors.destroy();
+		doors.close();
 		throw error;
 	}
-	process.stdout.write(`listening on ${hostAndPort(address)}\n`);
-	await ended;
+	open();
+	if (await ended) process.exit(DONE); // nobody waits for what the queue still does
 	await queue.close?.();
 	return DONE;
 }
@@ -98,24 +121,6 @@ function accessSources(args: Arguments, log: Log): AccessSources {
 		accept: args.all("accept"),
 		log,
 	};
-}
-
-/** Resolves when a signal has ended the server. */
-function untilSignal(server: QmtpServer, log: Log): Promise<void> {
-	return new Promise((resolve, reject) => {
-		let signals = 0;
-		// One listener for all signals: one that comes while listeners are exchanged is lost.
-		const onSignal = (signal: NodeJS.Signals) => {
-			if (++signals > 1) return server.destroy();
-			log.closing(signal, server.connections);
-			server.close().then(resolve, reject);
-		};
-		for (const name of SIGNALS) process.on(name, onSignal);
-	});
-}
-
-function hostAndPort({ address, family, port }: AddressInfo): string {
-	return family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 const LOCAL = ["127.0.0.0/8", "::1"];

@@ -148,17 +148,16 @@ function prepareBody(
 	encoding: Encoding,
 	transmit: Transmit,
 ): PreparedMessage | Promise<PreparedMessage> {
-	if (encoding === "crlf" && transmit === "lf") {
-		return spool(decodeLinesOf(body.chunks())).then(
-			(decoded): PreparedMessage => ({ encoding: "lf", body: decoded }),
-			throwSourceError,
-		);
-	}
+	if (encoding === "crlf" && transmit === "lf") return decodedBody(body).catch(throwSourceError);
 	const { length, bytes, repeatable } = body;
 	return {
 		encoding,
 		body: { length, bytes, repeatable, chunks: () => body.chunks(), close: async () => {} },
 	};
+}
+
+async function decodedBody(body: Body): Promise<PreparedMessage> {
+	return { encoding: "lf", body: await spool(decodeLinesOf(counted(body.chunks(), body.length))) };
 }
 
 async function prepareStream(

@@ -4,6 +4,7 @@
  */
 import { type QmtpError, UsageError } from "../errors.js";
 import { type AddressEncoding, checkAddress } from "../protocol/envelope.js";
+import { BAD_RECIPIENT, BAD_SENDER } from "../protocol/refusals.js";
 import { deferred, type QmtpResponse, rejected } from "../protocol/response.js";
 import { type SmtpAddress, smtpAddress } from "./address.js";
 import { recipientRefusal } from "./reply.js";
@@ -43,10 +44,10 @@ export class SmtpTransaction {
 		this.#results = new Array(recipients.length).fill(undefined);
 		this.#addresses = this.#recipients.map((recipient) => smtpAddress(recipient, encoding));
 		this.#addresses.forEach((address, index) => {
-			if (address === null) this.#settle(index, rejected("sorry, I can't handle that recipient (#5.1.3)"));
+			if (address === null) this.#settle(index, BAD_RECIPIENT);
 		});
 		const from = sender === "" ? NULL_SENDER : smtpAddress(sender, encoding);
-		if (from === null) this.answerAll(rejected("unacceptable sender (#5.1.7)"));
+		if (from === null) this.answerAll(BAD_SENDER);
 		this.#sender = from ?? NULL_SENDER;
 	}
 

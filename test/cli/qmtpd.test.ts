@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { chmod, mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { bytesOf, netstring } from "../support/bytes.js";
@@ -111,6 +112,40 @@ describe("what qmail-qmtpd does", () => {
 			const [queued] = await queuedMessages(home);
 			expect(queued?.sender).toBe("\x80\n@x");
 			expect(queued?.recipients).toEqual([`${address}@relay.\xc3\xa9`]);
+		});
+	});
+
+	test("qmail-queue gets the environment as it is", async () => {
+		await withHome(RCPTHOSTS, async (home) => {
+			await makeQmailHome(home, {}, `#!/bin/sh\ncat >/dev/null; cat <&1 >/dev/null; env > '${home}/env'\n`);
+			await talk(home, GOOD, { RELAYCLIENT: "\u00e9", TCPREMOTEHOST: "", TCPLOCALHOST: "l", PROTO: "TCP6" });
+			const environment = readFileSync(join(home, "env"), "utf8").split("\n");
+			const expected = ["RELAYCLIENT=\u00e9", "TCPREMOTEHOST=", "TCPLOCALHOST=l", "PROTO=TCP6"];
+			expect(environment).toEqual(expect.arrayContaining(expected));
+		});
+	});
+
+	test("what is written on descriptor 2 does not get into the connection if they are one", async () => {
+		await withHome(RCPTHOSTS, async (home) => {
+			const listener = createServer({ allowHalfOpen: true }, (socket) => {
+				const stdio = [socket, socket, socket] as const;
+				spawn(process.execPath, [MAIN, "qmtpd", "--home", home], {
+					env: { ...process.env, ...TCP },
+					stdio: [...stdio],
+				});
+			});
+			listener.listen(0, "127.0.0.1");
+			await once(listener, "listening");
+			const client = connect((listener.address() as AddressInfo).port, "127.0.0.1");
+			client.write(`${GOOD}x`, "latin1");
+			let output = "";
+			for await (const chunk of client) {
+				output += chunk;
+				if (plain(output).endsWith("<K>,")) break;
+			}
+			expect(plain(output)).toBe("<K>,");
+			client.destroy();
+			listener.close();
 		});
 	});
 

@@ -1,5 +1,6 @@
 /** `qmtp serve` with rules, control files and qmail-queue, as administrators of qmail hosts start it. */
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync, statSync } from "node:fs";
 import { chmod, readFile, rename, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
@@ -71,8 +72,47 @@ describe("rules", () => {
 		});
 	});
 
+	test("a compiled file is known by what is in it, whatever its name", async () => {
+		await withRules([":allow"], async (server) => {
+			const path = join(server.directory, "rules");
+			await writeFile(`${path}.new`, await readFile(new URL("../fixtures/rules.cdb", import.meta.url)));
+			await rename(`${path}.new`, path);
+			expect(await statuses(server, "127.0.0.1", to("a@else.example"))).toBe("K");
+			expect(server.stderr).not.toMatch(/^fault/m);
+		});
+	});
+
+	test("a file that has become empty lets nobody in whom the old rules kept out", async () => {
+		await withRules(["127.0.0.1:allow", ":deny"], async (server) => {
+			await writeFile(join(server.directory, "rules"), "# nothing\n");
+			expect(await statuses(server, "127.0.0.2", to("a@example.com"))).toBe("");
+			await server.until("stderr", /^fault .*there is no rule in it/m);
+			expect(await statuses(server, "127.0.0.1", to("a@example.com"))).toBe("K");
+		});
+	});
+
+	test("a client that resets its connection at once puts nothing into the queue past its rule", async () => {
+		await withRules(
+			["127.0.0.1:deny", ":allow"],
+			async (server) => {
+				for (let client = 0; client < 100; client++) {
+					const socket = connect({ port: Number(server.port), host: "127.0.0.1" });
+					await once(socket, "connect");
+					const written = new Promise((resolve) => socket.write(to("a@example.com"), "latin1", resolve));
+					await written;
+					socket.resetAndDestroy();
+					await once(socket, "close");
+				}
+				expect(await statuses(server, "127.0.0.2", to("a@example.com", "last"))).toBe("K");
+				expect(server.stderr.match(/^package=/gm)).toHaveLength(1);
+			},
+			["--queue", "memory:"],
+		);
+	});
+
 	test.each([
 		["that is not there", null, /rules/],
+		["that is empty", "", /there is no rule in it/],
 		["that is damaged", "x:perhaps\n", /perhaps/],
 	])("a file %s is exit 111 at the start", async (_, text, problem) => {
 		await withDirectory(async (directory) => {
@@ -205,6 +245,25 @@ describe("--queue qmail:DIR", () => {
 	});
 });
 
+test("a second signal ends the program although qmail-queue hangs", async () => {
+	await withDirectory(async (home) => {
+		const hanging = `#!/bin/sh\ncat >/dev/null; cat <&1 >/dev/null; echo > '${home}/in'; read -r go < '${home}/go'\n`;
+		await makeQmailHome(home, {}, hanging);
+		execFileSync("mkfifo", [join(home, "go"), join(home, "in")]);
+		await withServer(["--queue", `qmail:${home}`], async (server) => {
+			const answer = statuses(server, "127.0.0.1", to("a@example.com"));
+			await readFile(join(home, "in"));
+			server.child.kill("SIGTERM");
+			await server.until("stderr", /^SIGTERM: finishing 1 connections$/m);
+			const exited = once(server.child, "exit"); // its standard error is still open, in the program
+			server.child.kill("SIGTERM");
+			expect(await exited).toEqual([0, null]);
+			expect(await answer).toBe("");
+			await writeFile(join(home, "go"), "\n"); // so that the program comes to its end
+		});
+	});
+});
+
 describe("--log", () => {
 	test("json is an object a line", async () => {
 		await withServer(["--queue", "discard:", "--log", "json"], async (server) => {
@@ -271,6 +330,23 @@ describe("--log", () => {
 		);
 	});
 
+	test("what strangers call themselves stays inside its own field", async () => {
+		const sender = 'a> to=<b@x> K=9 "\\\x9b\u202e';
+		for (const format of ["text", "json"]) {
+			await withServer(["--queue", "discard:", "--log", format], async (server) => {
+				const bytes = Buffer.from(sender, "utf8").toString("latin1");
+				await statuses(server, "127.0.0.1", `2:\nx,${netstring(bytes)}17:13:r@example.com,,`);
+				const [line] = await server.until(
+					"stderr",
+					format === "json" ? /.*"event":"package".*/ : /^package=.*$/m,
+				);
+				if (format === "json") expect(JSON.parse(line)).toMatchObject({ sender });
+				else expect(line).toContain("from=<a\\x3e\\x20to=\\x3cb@x\\x3e\\x20K=9\\x20\\x22\\x5c\\x9b\\x202e>");
+				expect(line).not.toMatch(/[\x7f-\x9f\u202e]/);
+			});
+		}
+	});
+
 	test("another word is wrong use", async () => {
 		const { code, stderr } = await run(["serve", "--log", "xml"]);
 		expect(code).toBe(1);
@@ -301,9 +377,20 @@ describe("--user", () => {
 		expect(running.stderr).toContain("there is no user of this name");
 	});
 
-	test("may be the user that runs it, who need not be root", async () => {
-		await withServer(["--user", userInfo().username, "--queue", "discard:"], async (server) => {
-			expect(await statuses(server, "127.0.0.1", to("a@example.com"))).toBe("K");
+	test("that is root would give up nothing", async () => {
+		const running = start(["serve", "--port", "0", "--queue", "discard:", "--user", "root"]);
+		expect(await running.exit).toBe(1);
+		expect(running.stderr).toContain("nothing would be given up");
+	});
+
+	test("must be able to read the rules, which else could never be read again", async (context) => {
+		if (userInfo().uid !== 0) context.skip("only root can become another user");
+		await withDirectory(async (directory) => {
+			await writeFile(join(directory, "rules"), ":allow\n", { mode: 0o600 });
+			const args = ["--rules", join(directory, "rules"), "--user", "nobody", "--queue", "discard:"];
+			const { code, stdout, stderr } = await run(["serve", "--port", "0", ...args]);
+			expect({ code, stdout }).toEqual({ code: 111, stdout: "" });
+			expect(stderr).toContain(join(directory, "rules"));
 		});
 	});
 });
@@ -318,15 +405,8 @@ async function withRules(
 ): Promise<void> {
 	await withDirectory(async (directory) => {
 		await writeFile(join(directory, "rules"), rules.map((line) => `${line}\n`).join(""));
-		const options = [
-			"--rules",
-			join(directory, "rules"),
-			"--accept",
-			"example.com",
-			"--queue",
-			"discard:",
-			...args,
-		];
+		const queue = args.includes("--queue") ? [] : ["--queue", "discard:"];
+		const options = ["--rules", join(directory, "rules"), "--accept", "example.com", ...queue, ...args];
 		await withServer(options, (server) => use(Object.assign(server, { directory })));
 	});
 }

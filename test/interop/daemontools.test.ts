@@ -1,7 +1,7 @@
 /** `qmtp serve` as a service of the real daemontools: the run scripts of docs/qmail.md under svscan and multilog. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, watch } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { userInfo } from "node:os";
@@ -89,12 +89,14 @@ async function withService(use: (service: Service) => Promise<void>): Promise<vo
 		await makeQmailHome(home, { rcpthosts: ["example.com"], me: "mx.example.com" });
 		execFileSync("tcprules", [join(home, "qmtp.cdb"), join(home, "qmtp.tmp")], { input: ":allow\n" });
 		const port = await freePort();
-		const { username } = userInfo();
+		// Root is nobody to become, and nobody must be able to work here.
+		const { username, uid } = userInfo();
+		for (const directory of [home, join(home, "queue")]) chmodSync(directory, 0o777);
 		const [run, logRun] = scripts().map((script) =>
 			script
 				.replaceAll("/etc/tcprules", home)
 				.replaceAll("/var/qmail", home)
-				.replaceAll("qmaild", username)
+				.replaceAll("qmaild", uid === 0 ? "nobody" : username)
 				.replace("exec setuidgid qmaill", "exec")
 				.replace("--host 0.0.0.0 --port 209", `--host 127.0.0.1 --port ${port}`)
 				.replace("exec qmtp", `exec '${process.execPath}' '${MAIN}'`),

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Peer } from "../../protocol/peer.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "../../server/reports.js";
 import type { Decision, Log } from "../log.js";
+import { printableJson } from "../printable.js";
 
 /** Objects whose `connection` is the number of a connection, from 1 on. */
 export class JsonLog implements Log {
@@ -67,7 +68,8 @@ export class JsonLog implements Log {
 	}
 
 	#write(event: string, values: object): void {
-		process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), event, ...values })}\n`);
+		const line = printableJson({ time: new Date().toISOString(), event, ...values });
+		process.stderr.write(`${line}\n`);
 	}
 }
 

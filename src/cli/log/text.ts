@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Peer } from "../../protocol/peer.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "../../server/reports.js";
 import type { Decision, Log } from "../log.js";
-import { printable } from "../printable.js";
+import { printable, printablePart } from "../printable.js";
 
 /** Lines such as `package=... peer=192.0.2.1:4711 from=<...> to=<...> bytes=512 K=1 Z=0 D=0`. */
 export class TextLog implements Log {
@@ -28,12 +28,12 @@ export class TextLog implements Log {
 
 	package({ message, sender, recipients, responses, bodyBytes }: PackageReport): void {
 		const count = (status: string) => responses.filter((response) => response.status === status).length;
-		const shown = recipients.slice(0, SHOWN_RECIPIENTS).map((recipient) => `<${recipient ?? "?"}>`);
+		const shown = recipients.slice(0, SHOWN_RECIPIENTS).map(bracketed);
 		const more = recipients.length > shown.length ? ` (+${recipients.length - shown.length} more)` : "";
 		const refusal = responses.find(({ status }) => status !== "K");
 		const parts = [
 			`package=${message.id} peer=${address(message.peer)}`,
-			`from=${printable(`<${sender ?? "?"}>`)} to=${printable(shown.join(","))}${more} bytes=${bodyBytes}`,
+			`from=${bracketed(sender)} to=${shown.join(",")}${more} bytes=${bodyBytes}`,
 			`K=${count("K")} Z=${count("Z")} D=${count("D")}`,
 			...(refusal === undefined ? [] : [`refusal=${quoted(refusal.description)}`]),
 		];
@@ -64,8 +64,12 @@ function address({ remoteAddress, remotePort }: Peer): string {
 	return `${remoteAddress}:${remotePort}`;
 }
 
+function bracketed(address: string | null): string {
+	return `<${address === null ? "?" : printablePart(address)}>`;
+}
+
 function quoted(text: string): string {
-	return `"${printable(text)}"`;
+	return `"${printable(text.replace(/[\\"]/g, "\\$&"))}"`;
 }
 
 const SHOWN_RECIPIENTS = 3;

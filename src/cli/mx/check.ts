@@ -1,11 +1,12 @@
 /** Whether a client would get a connection to an exchange: for each of its addresses, QMTP first and then SMTP. */
-import { isIPv6, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { connectSocket } from "../../client/connect.js";
 import { clientSettings } from "../../client/options.js";
 import { TransportError } from "../../errors.js";
 import type { RouteProtocol } from "../../routing/mxps.js";
 import type { Resolver } from "../../routing/resolver.js";
 import type { Route } from "../../routing/routes.js";
+import { hostAndPort } from "../host-and-port.js";
 import { Incoming } from "../incoming.js";
 import { printable } from "../printable.js";
 
@@ -47,7 +48,7 @@ async function checkAddress(route: Route, address: string, options: CheckOptions
 	const protocols: readonly RouteProtocol[] = route.protocol === "qmtp" ? ["qmtp", "smtp"] : ["smtp"];
 	for (const protocol of protocols) {
 		const attempt = await connected(address, options.ports[protocol], options.timeout);
-		const start = `\t${protocol} ${written(address, options.ports[protocol])}`;
+		const start = `\t${protocol} ${hostAndPort(address, options.ports[protocol])}`;
 		if (attempt.socket === null) {
 			lines.push(`${start} ${attempt.result}`);
 			continue;
@@ -102,10 +103,6 @@ async function readGreeting(socket: Socket, timeout: number): Promise<{ result: 
 	}
 	const [line = ""] = text.slice(0, LONGEST_LINE).split(/\r?\n/, 1);
 	return { result: `greets with: ${printable(line)}`, isReady: READY.test(line) };
-}
-
-function written(host: string, port: number): string {
-	return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 const LONGEST_LINE = 512; // RFC 5321, section 4.5.3.1.5

@@ -1,11 +1,11 @@
 /** Who may talk to `qmtp serve`, and for whom mail is taken: rules, control files, and what the command line says. */
 import { Resolver } from "node:dns/promises";
 import type { ControlDirectory } from "../../access/control.js";
+import { databytesLimit } from "../../access/databytes.js";
 import { RecipientHosts } from "../../access/rcpthosts.js";
 import { remoteHost } from "../../access/remote-host.js";
 import type { RulesFile } from "../../access/rules-file.js";
 import { rightsOfRule, type TcpClient, type TcpRules } from "../../access/tcprules.js";
-import { LONGEST_NETSTRING } from "../../protocol/limits.js";
 import type { Access, Peer } from "../../protocol/peer.js";
 import { recipientsOf, type ServerHooks } from "../../server/hooks.js";
 import type { Log } from "../log.js";
@@ -37,10 +37,17 @@ export async function prepareAccess({ rules, control, accept, log }: AccessSourc
 	}
 }
 
-/** The hooks of a server whose files were read. Files that have changed are read again for each connection. */
-export function accessHooks({ rules, control, mayRelay, accept, log }: AccessSources): ServerHooks {
+/**
+ * The hooks of a server whose files were read. Files that have changed are read again for each connection.
+ *
+ * @param ready - Clients wait for it before they are let in.
+ */
+export function accessHooks(sources: AccessSources, ready: Promise<void>): ServerHooks {
+	const { rules, control, mayRelay, accept, log } = sources;
 	const accepted = new RecipientHosts(accept);
 	const authorize = async (peer: Peer): Promise<Access> => {
+		await ready;
+		if (peer.remoteAddress === "") return false; // of a client without an address no rule knows anything
 		await rules?.refresh();
 		await control?.refresh();
 		const client = rules === undefined ? peer : await namedClient(peer, rules.value);
@@ -79,5 +86,5 @@ function dnsResolver(): Resolver {
 
 function databytes(control: ControlDirectory | undefined): number | undefined {
 	const limit = control?.databytes ?? undefined;
-	return limit === 0 ? LONGEST_NETSTRING : limit;
+	return limit === undefined ? undefined : databytesLimit(limit);
 }

@@ -4,7 +4,8 @@
  * Source: qmail-queue(8).
  */
 import { type AddressEncoding, type Envelope, encodeAddress } from "../../protocol/envelope.js";
-import { type QmtpResponse, rejected } from "../../protocol/response.js";
+import { BAD_RECIPIENT, BAD_SENDER } from "../../protocol/refusals.js";
+import type { QmtpResponse } from "../../protocol/response.js";
 
 /** What the child is told, and who is not named there. */
 export interface EnvelopeForQueue {
@@ -42,5 +43,3 @@ function field(letter: string, address: string, encoding: AddressEncoding): Uint
 }
 
 const END = new Uint8Array(1);
-const BAD_SENDER = rejected("unacceptable sender (#5.1.7)");
-const BAD_RECIPIENT = rejected("sorry, I can't handle that recipient (#5.1.3)");

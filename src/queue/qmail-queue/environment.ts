@@ -15,8 +15,14 @@ export function environmentFor(message: MessageInfo, more: Environment | undefin
 	const environment: Environment = { ...process.env };
 	// Without an address nothing is known of the connection, and this process may have been told all of it.
 	if (peer.remoteAddress !== "") Object.assign(environment, connectionOf(peer));
-	const RELAYCLIENT = access.relay === true ? (access.suffix ?? "") : undefined;
-	return Object.assign(environment, { RELAYCLIENT }, access.environment, more);
+	const RELAYCLIENT = access.relay === true ? textOf(access.suffix ?? "") : undefined;
+	const given = Object.entries(access.environment ?? {}).map(([name, value]) => [name, textOf(value)]);
+	return Object.assign(environment, { RELAYCLIENT }, Object.fromEntries(given), more);
+}
+
+/** One character a byte, as the text that Node writes as these bytes again, if they are UTF-8. */
+function textOf(bytes: string): string {
+	return Buffer.from(bytes, "latin1").toString("utf8");
 }
 
 /** The variables of a connection. What is not known of it must not be another connection's, so it is undefined. */
@@ -27,6 +33,7 @@ function connectionOf(peer: Peer): Environment {
 		TCPREMOTEPORT: portOf(peer.remotePort),
 		TCPREMOTEHOST: peer.remoteHost || undefined,
 		TCPREMOTEINFO: peer.remoteInfo || undefined,
+		TCPLOCALHOST: undefined, // of whoever started this process
 		TCPLOCALIP: peer.localAddress || undefined,
 		TCPLOCALPORT: portOf(peer.localPort),
 	};
