@@ -158,8 +158,12 @@ export class NetstringDecoder {
 				continue;
 			}
 			this.end = position;
-			if (digit !== COLON - ZERO)
+			if (digit !== COLON - ZERO) {
+				// In qmail's order: a huge length that no digit may follow is too long, whatever follows it.
+				if (value > QMAIL_LENGTH && value > maxLength / 10)
+					this.#fail("ERR_NETSTRING_TOO_LONG", `netstring longer than ${maxLength} bytes`);
 				this.#fail("ERR_NETSTRING_LENGTH_DIGIT", "netstring's length has a byte that is no digit");
+			}
 			if (state === STATE_LENGTH_FIRST)
 				this.#fail("ERR_NETSTRING_LENGTH_EMPTY", "netstring without a length");
 			this.start = this.end = position + 1;
@@ -207,6 +211,7 @@ export function decodeNetstring(bytes: Uint8Array, options: DecodeNetstringOptio
 	return interpretation;
 }
 
+const QMAIL_LENGTH = 200_000_000; // qmail's programs look no further than one digit behind it
 const NOTHING = new Uint8Array(0);
 
 const ZERO = 0x30;

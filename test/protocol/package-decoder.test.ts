@@ -192,6 +192,18 @@ describe("what breaks the protocol", () => {
 			`${good}2000000010:`,
 			25,
 		],
+		[
+			"ERR_NETSTRING_TOO_LONG",
+			"a message whose length has a letter where no digit could stand",
+			"200000001x",
+			9,
+		],
+		[
+			"ERR_NETSTRING_LENGTH_DIGIT",
+			"a message whose length has a letter where a digit could stand",
+			"200000000x",
+			9,
+		],
 		["ERR_NETSTRING_TOO_LONG", "a message of 2^64 + 7 bytes", "18446744073709551623:", 10],
 		["ERR_NETSTRING_TOO_LONG", "a sender longer than any server takes", "1:\n,2000000010:", 13],
 		["ERR_NETSTRING_TOO_LONG", "a list over recipientBytes", "1:\n,0:,18:", 8, { recipientBytes: 17 }],
