@@ -228,9 +228,6 @@ export class PackageDecoder {
 			if (this.#part === PART_LIST_BYTES) {
 				if (this.#readAddress(inner)) return RECIPIENT;
 				this.#part = PART_LIST; // the range is used up
-				// Only a length that the list's end cuts can get here: all else was seen at the colon.
-				if (outer.offset === this.#listEnd && !inner.idle)
-					this.#fail("ERR_QMTP_RECIPIENT_OVERRUN", OVERRUN, 0);
 				if (this.#excess > 0)
 					this.#fail("ERR_NETSTRING_TOO_LONG", "list of recipients is too long", this.#excess);
 			}
@@ -246,6 +243,8 @@ export class PackageDecoder {
 					inner.receive(outer.chunk, outer.start, outer.end - this.#excess);
 					break;
 				case END:
+					// Only a length that the list's end cuts can get here: all else was seen at the colon.
+					if (!inner.idle) this.#fail("ERR_QMTP_RECIPIENT_OVERRUN", OVERRUN, 1);
 					this.#part = PART_MESSAGE;
 					outer.maxLength = this.#longestMessage;
 					return PACKAGE_END;
