@@ -1,5 +1,7 @@
 /** Bodies in files. A file is opened once and read by position, so that it stays the same file to the end. */
+import { read } from "node:fs";
 import { constants, type FileHandle, open } from "node:fs/promises";
+import { promisify } from "node:util";
 import { type Body, CHUNK_BYTES } from "./body.js";
 
 /** The first `length` bytes of an open file, which `close()` closes. */
@@ -11,6 +13,15 @@ export function fileBody(file: FileHandle, length: number): Body {
 		chunks: () => fileChunks(file, length),
 		close: () => file.close(),
 	};
+}
+
+/** The first `length` bytes of a file that an open descriptor names, which stays open. */
+export function descriptorBody(descriptor: number, length: number): Body {
+	const file: ReadableFile = {
+		read: (bytes, offset, size, position) => readDescriptor(descriptor, bytes, offset, size, position),
+	};
+	const chunks = () => fileChunks(file, length);
+	return { length, bytes: null, repeatable: true, chunks, close: async () => {} };
 }
 
 /** Opens a file to be read as a body. @throws What `open` and `stat` do; an error for what is no regular file. */
@@ -27,7 +38,7 @@ export async function openBody(path: string): Promise<{ file: FileHandle; length
 }
 
 /** The bytes of a file up to `length`, in new chunks: whoever gets one may keep it. */
-export async function* fileChunks(file: FileHandle, length: number): AsyncGenerator<Uint8Array> {
+export async function* fileChunks(file: ReadableFile, length: number): AsyncGenerator<Uint8Array> {
 	for (let position = 0; position < length; ) {
 		const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, length - position));
 		const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
@@ -36,6 +47,13 @@ export async function* fileChunks(file: FileHandle, length: number): AsyncGenera
 		position += bytesRead;
 	}
 }
+
+/** What can be read by position. */
+interface ReadableFile {
+	read(bytes: Buffer, offset: number, size: number, position: number): Promise<{ bytesRead: number }>;
+}
+
+const readDescriptor = promisify(read);
 
 // Opening a pipe that nobody writes to would wait for ever. (Windows has no such flag.)
 const READ_AT_ONCE = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);

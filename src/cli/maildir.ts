@@ -103,6 +103,7 @@ async function bounceQueue(args: Arguments): Promise<NamedQueue | null> {
 	if (bounces !== (name !== undefined))
 		throw new WrongUse(bounces ? "-b needs --bounce-queue" : "--bounce-queue needs -b");
 	if (name === undefined) return null;
+	if (/^(memory|discard):/.test(name)) throw new WrongUse(`--bounce-queue ${name} would lose the bounces`);
 	return await namedQueue(name, "bounce-queue");
 }
 

@@ -4,14 +4,18 @@
  *
  * Source: qmail-remote(8), qmail-rspawn.c; the reports over QMTP are those of the qmtpc patch, but for Z, which is `s`.
  */
+import { fstatSync } from "node:fs";
 import { join } from "node:path";
 import { controlLine, controlLines, controlNumber, readControl } from "../access/control.js";
+import { descriptorBody } from "../body/file.js";
+import type { Message } from "../client/message.js";
 import { ProtocolError, UsageError } from "../errors.js";
 import { FixedRoutes } from "../routing/fixed-routes.js";
 import type { RouteProtocol } from "../routing/mxps.js";
 import { dnsResolver } from "../routing/resolver.js";
 import type { RoutedResult } from "../routing/router/result.js";
 import { MailRouter } from "../routing/router.js";
+import { byteOperands } from "./byte-operands.js";
 import { type Arguments, type Command, DONE, WrongUse } from "./command.js";
 import { nameServers } from "./name-servers.js";
 import { printable } from "./printable.js";
@@ -34,10 +38,14 @@ export const remote: Command = {
 };
 
 async function runRemote(args: Arguments): Promise<number> {
-	const [host, sender, ...recipients] = args.operands;
-	if (host === undefined || sender === undefined || recipients.length === 0) {
+	const host = args.operands[0] ?? "";
+	if (host === "" || args.operands.length < 3) {
 		throw new WrongUse("HOST, SENDER and a RECIPIENT are needed");
 	}
+	const bytes = byteOperands(args.operands);
+	if (bytes === null)
+		return complain("ZUnable to read the addresses. (#4.3.0)", new Error("they are no UTF-8"));
+	const [, sender = "", ...recipients] = bytes;
 	let router: MailRouter;
 	try {
 		router = routerOf(join(args.one("home") ?? "/var/qmail", "control"));
@@ -45,8 +53,8 @@ async function runRemote(args: Arguments): Promise<number> {
 		return complain("ZUnable to read control files. (#4.3.0)", error);
 	}
 	try {
-		const mail = { host, sender, recipients, message: process.stdin, encoding: "lf" } as const;
-		const { responses } = await router.deliver(mail);
+		const message = messageOfInput();
+		const { responses } = await router.deliver({ host, sender, recipients, message, encoding: "lf" });
 		process.stdout.write(reports(responses).map(reportText).join(""));
 	} catch (error) {
 		return complain("ZUnable to read message. (#4.3.0)", error);
@@ -54,6 +62,14 @@ async function runRemote(args: Arguments): Promise<number> {
 		await router.close();
 	}
 	return DONE;
+}
+
+/** A file is read where it is; a pipe once. @throws An Error for what can be no message. */
+function messageOfInput(): Message {
+	const stats = fstatSync(0);
+	if (stats.isFile()) return descriptorBody(0, stats.size);
+	if (stats.isFIFO() || stats.isSocket()) return process.stdin;
+	throw new Error("standard input is neither a file nor a pipe");
 }
 
 /** @throws An Error for a control file that cannot be read or understood. */
@@ -71,8 +87,11 @@ function routerOf(control: string): MailRouter {
 		const found = bytes(`${protocol}routes`);
 		return found === undefined ? null : FixedRoutes.parse(controlLines(found), protocol);
 	};
+	const names = [line("me"), line("helohost")].map((name) => name?.toLowerCase());
 	return new MailRouter({
 		resolver: dnsResolver({ servers: nameServers() }),
+		addressEncoding: "latin1",
+		isOurself: (exchange) => names.includes(exchange),
 		qmtpRoutes: routes("qmtp"),
 		smtpRoutes: routes("smtp"),
 		hostname: line("helohost") ?? line("me"),

@@ -6,6 +6,7 @@ import { LoopGuard } from "./forward/loop-guard.js";
 import { Memory } from "./forward/memory.js";
 import type { NextHop } from "./forward/next-hop.js";
 import { type ForwardQueueOptions, type ForwardSettings, forwardSettings } from "./forward/options.js";
+import type { PackageConnection } from "./forward/package-connection.js";
 import { QmtpHop } from "./forward/qmtp-hop.js";
 import { SmtpHop } from "./forward/smtp-hop.js";
 import { StoredDelivery } from "./forward/stored-delivery.js";
@@ -32,9 +33,10 @@ export interface ForwardQueue extends Queue {
  * A queue that hands each message to another host, and answers what that host answers, for each recipient.
  *
  * To a QMTP next hop, a message of up to 256 KiB is held in memory until it is whole, and then goes out on one connection
- * that all of them share. A larger one goes out while it arrives, on a connection of its own, and is not stored; one whose
- * length is not known before its end is stored until then, in a file above 256 KiB. To an SMTP next hop all messages are
- * stored like this. A connection that is left idle is closed.
+ * that all of them share. A larger one goes out while it arrives, on a connection of its own, and is not stored; but one
+ * whose length is not known before its end, or for which no connection is free, is stored until then, in a file above 256
+ * KiB. To an SMTP next hop all messages are stored like this. So nobody waits for another's slow sender. A connection that
+ * is left idle is closed.
  *
  * Without an answer a recipient gets Z: (#4.4.1) if there was no connection, (#4.4.2) if it ended before the answer or
  * took too long, (#4.3.0) if the next hop answered nonsense, or not each recipient. `open`, `write` or `commit` reject
@@ -89,11 +91,12 @@ class ForwardingQueue implements ForwardQueue {
 		const total = length === undefined ? Number.POSITIVE_INFINITY : length + received;
 		const known = message.exact && total !== Number.POSITIVE_INFINITY;
 		if (known && total > this.#largestHeld && this.#streams !== null) {
-			return this.#stream(this.#streams, message, total);
+			const connecting = this.#streams.connect();
+			if (connecting !== null) return this.#stream(connecting, message, total);
 		}
-		const room = Math.min(total, this.#largestHeld);
-		const wait = this.#memory.take(room);
-		return wait === undefined ? this.#store(message, room) : wait.then(() => this.#store(message, room));
+		// Who finds no room in memory, or no connection, is stored in a file: it must not wait for a sender that is slow.
+		const wanted = Math.min(total, this.#largestHeld);
+		return this.#store(message, this.#memory.take(wanted) ? wanted : 0);
 	}
 
 	close(): Promise<void> {
@@ -101,9 +104,13 @@ class ForwardingQueue implements ForwardQueue {
 		return this.#closing;
 	}
 
-	async #stream(hop: QmtpHop, message: MessageInfo, length: number): Promise<Delivery> {
+	async #stream(
+		connecting: Promise<PackageConnection>,
+		message: MessageInfo,
+		length: number,
+	): Promise<Delivery> {
 		try {
-			const connection = await hop.connect();
+			const connection = await connecting;
 			if (this.#closing === null) {
 				return new StreamedDelivery(message, { connection, length, ...this.#aspects(message) });
 			}

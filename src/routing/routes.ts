@@ -82,7 +82,7 @@ export function mxRoutes(
 	usable.sort((one, other) => one.preference - other.preference); // keeps the shuffled order of equal ones
 	const own = usable.find(({ exchange }) => isOurself(exchange))?.preference ?? Number.POSITIVE_INFINITY;
 	const better = usable.filter(({ preference }) => preference < own);
-	if (better.length === 0) return { refusal: rejected(OURSELF) };
+	if (better.length === 0) return { refusal: OURSELF };
 	const best = new Map<string, Route>();
 	for (const { exchange, preference } of better) {
 		if (best.has(exchange)) continue;
@@ -100,7 +100,8 @@ function shuffle(items: unknown[], random: () => number): void {
 	}
 }
 
-// As notqmail's qmail-remote says it, for people and programs that look for it.
-const OURSELF =
+/** For mail whose best exchange is this host. As notqmail's qmail-remote says it, for who looks for it. */
+export const OURSELF: QmtpResponse = rejected(
 	"Sorry. Although I'm listed as a best-preference MX or A for that host, " +
-	"it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)";
+		"it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)",
+);

@@ -148,7 +148,6 @@ describe("the files that qmtp maildir sends", () => {
 		["no prefix takes all", "", mailFile("p-r@example.com"), "p-r@example.com"],
 		["another recipient is passed over in silence", "p-", mailFile("P-r@example.com"), null],
 		["a file of another recipient may be malformed", "p-", "x\nDelivered-To: r@example.com\n", null],
-		["a file without lines is none of a prefix", "p-", "", null],
 		["a CR at the end of the recipient belongs to it", "p-", mailFile("p-r@x\r"), "r@x\r"],
 		["a prefix may hold any characters", "p-ü", mailFile("p-\xc3\xbcr@x"), "r@x"],
 	];
@@ -169,6 +168,9 @@ describe("the files that qmtp maildir sends", () => {
 	const malformed: [string, string, string][] = [
 		["p-", "CR LF", "Return-Path: <s@x>\r\nDelivered-To: p-r@x\r\nbody\r\n"],
 		["p-", "another first line", "return-path: <s@x>\nDelivered-To: p-r@x\n"],
+		["p-", "nothing in it", ""],
+		["p-", "a second line that is not whole", "Return-Path: <>\nDelivered-To: p-r@x"],
+		["p-", "a second line that has just begun", "Return-Path: <>\nDeliv"],
 		["", "the lines in the other order", "Delivered-To: r@x\nReturn-Path: <s@x>\n"],
 		["", "no second line end", "Return-Path: <s@x>\nDelivered-To: r@x"],
 		["", "nothing", ""],
@@ -265,6 +267,7 @@ describe("wrong use of qmtp maildir", () => {
 		[["-b", "d", "p", "h"], "-b needs --bounce-queue"],
 		[["--bounce-queue", "memory:", "d", "p", "h"], "--bounce-queue needs -b"],
 		[["-b", "--bounce-queue", "frob:", "d", "p", "h"], "--bounce-queue must be maildir:PATH"],
+		[["-b", "--bounce-queue", "memory:", "d", "p", "h"], "--bounce-queue memory: would lose the bounces"],
 		[["-x", "d", "p", "h"], "unknown option '-x'"],
 	];
 	for (const [args, message] of cases) {

@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Socket } from "node:net";
@@ -5,7 +6,7 @@ import { join } from "node:path";
 import { SMTPServer } from "smtp-server";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { netstring } from "../support/bytes.js";
-import { run, withDirectory, withServer } from "../support/program.js";
+import { MAIN, run, withDirectory, withServer } from "../support/program.js";
 
 const MESSAGE = "Subject: hello\n\nhello\n";
 const WHO = ["host.example", "s@example.org", "r@example.com"];
@@ -65,6 +66,55 @@ describe("qmtp remote over QMTP", () => {
 	});
 });
 
+describe("what qmtp remote is given", () => {
+	test("addresses pass byte for byte, also what is no UTF-8", async () => {
+		let got = "";
+		const port = await answering("3:Kok,", (text) => {
+			got += text;
+		});
+		await withHome([`:127.0.0.1:${port}`], async (home) => {
+			// Node encodes the arguments of what it starts; a shell does not.
+			const script = `exec '${process.execPath}' '${MAIN}' remote --home '${home}' y.example "$(printf 's\\351@x')" "$(printf '\\303\\251\\377@y')"`;
+			const child = spawn("/bin/sh", ["-c", script], { stdio: ["pipe", "pipe", "inherit"] });
+			child.stdin.end("x\n");
+			await once(child, "close");
+			expect(got).toBe(`3:\nx\n,${netstring("s\xe9@x")}${netstring(netstring("\xc3\xa9\xff@y"))}`);
+		});
+	});
+
+	test("a message in a file is read where it is, and needs no room elsewhere", async () => {
+		const port = await answering("3:Kok,");
+		await withHome([`:127.0.0.1:${port}`], async (home) => {
+			await writeFile(join(home, "message"), Buffer.alloc(3_000_000, "line\n"));
+			const script = `exec '${process.execPath}' '${MAIN}' remote --home '${home}' y.example s@x r@y < '${home}/message'`;
+			const env = { ...process.env, TMPDIR: "/nonexistent" };
+			const child = spawn("/bin/sh", ["-c", script], { stdio: ["ignore", "pipe", "inherit"], env });
+			let output = "";
+			child.stdout.on("data", (text) => {
+				output += text;
+			});
+			await once(child, "close");
+			expect(output).toMatch(/^r\0K127\.0\.0\.1 accepted message/);
+		});
+	});
+
+	test.each(["<&-", "< /", "< /dev/null"])(
+		"what is neither a file nor a pipe is no message: %s",
+		async (input) => {
+			await withHome([":127.0.0.1:1"], async (home) => {
+				const script = `exec '${process.execPath}' '${MAIN}' remote --home '${home}' y.example s@x r@y ${input}`;
+				const child = spawn("/bin/sh", ["-c", script], { stdio: ["ignore", "pipe", "ignore"] });
+				let output = "";
+				child.stdout.on("data", (text) => {
+					output += text;
+				});
+				await once(child, "close");
+				expect(output).toBe("ZUnable to read message. (#4.3.0)\n\0");
+			});
+		},
+	);
+});
+
 describe("qmtp remote elsewhere", () => {
 	test("what smtproutes names is sent by SMTP, with helohost, and the answers are the reports", async () => {
 		const names: string[] = [];
@@ -115,17 +165,20 @@ describe("qmtp remote elsewhere", () => {
 		expect(stderr).toContain("nonsense");
 	});
 
-	test.each([[[]], [["host.example"]], [["host.example", "s@example.org"]], [["--bogus", ...WHO]]])(
-		"wrong use, %j, is D and exit 0, as qmail-rspawn wants it",
-		async (args) => {
-			const { code, stdout, stderr } = await run(["remote", ...args], { input: MESSAGE });
-			expect({ code, stdout }).toEqual({
-				code: 0,
-				stdout: "DI (qmail-remote) was invoked improperly. (#5.3.5)\n\0",
-			});
-			expect(stderr).toMatch(/^qmtp remote: /);
-		},
-	);
+	test.each([
+		[[]],
+		[["host.example"]],
+		[["host.example", "s@example.org"]],
+		[["--bogus", ...WHO]],
+		[["", "s", "r"]],
+	])("wrong use, %j, is D and exit 0, as qmail-rspawn wants it", async (args) => {
+		const { code, stdout, stderr } = await run(["remote", ...args], { input: MESSAGE });
+		expect({ code, stdout }).toEqual({
+			code: 0,
+			stdout: "DI (qmail-remote) was invoked improperly. (#5.3.5)\n\0",
+		});
+		expect(stderr).toMatch(/^qmtp remote: /);
+	});
 
 	test("a recipient may be called --help", async () => {
 		const port = await answering("3:Kok,");
@@ -142,15 +195,26 @@ async function remote(
 	control: Readonly<Record<string, string>> = {},
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
 	let result = { code: null as number | null, stdout: "", stderr: "" };
+	const use = async (home: string) => {
+		result = await run(["remote", "--home", home, ...args], { input });
+	};
+	await withHome(qmtproutes, use, control);
+	return result;
+}
+
+async function withHome(
+	qmtproutes: readonly string[],
+	use: (home: string) => Promise<void>,
+	control: Readonly<Record<string, string>> = {},
+): Promise<void> {
 	await withDirectory(async (home) => {
 		await mkdir(join(home, "control"));
 		const files = { qmtproutes: qmtproutes.join("\n"), ...control };
 		for (const [name, text] of Object.entries(files)) {
 			if (text !== "") await writeFile(join(home, "control", name), `${text}\n`);
 		}
-		result = await run(["remote", "--home", home, ...args], { input });
+		await use(home);
 	});
-	return result;
 }
 
 /** A server that answers the first package with this text and closes. @returns Its port. */

@@ -26,6 +26,7 @@ export function readHead(bytes: Buffer, prefix: string): Head | "other" | "malfo
 	const second = first === -1 ? -1 : bytes.indexOf(LF, first + 1);
 	const deliveredTo = second === -1 ? "" : bytes.toString("latin1", first + 1, second);
 	const ours = deliveredTo.startsWith(DELIVERED_TO + prefix);
+	if (second === -1 && mayBegin(bytes, first + 1, DELIVERED_TO + prefix)) return "malformed";
 	if (!ours && prefix !== "") return "other";
 	const returnPath = bytes.toString("latin1", 0, Math.max(first, 0));
 	if (!ours || !returnPath.startsWith(RETURN_PATH) || !returnPath.endsWith(">")) return "malformed";
@@ -34,6 +35,13 @@ export function readHead(bytes: Buffer, prefix: string): Head | "other" | "malfo
 		recipient: deliveredTo.slice(DELIVERED_TO.length + prefix.length),
 		length: second + 1,
 	};
+}
+
+/** Whether a second line that is not whole may be that of our mail: as far as it is there, it is. */
+function mayBegin(bytes: Buffer, from: number, line: string): boolean {
+	if (from === 0) return true; // not even the first line is whole
+	const there = bytes.toString("latin1", from, from + line.length);
+	return line.startsWith(there);
 }
 
 const RETURN_PATH = "Return-Path: <";

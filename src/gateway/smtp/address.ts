@@ -9,13 +9,14 @@
 import { domainToASCII } from "node:url";
 
 /**
- * The address that `text` means: `"a.b"@example.com` is `a.b@example.com`.
+ * The address that `given` means: `"a.b"@example.com` is `a.b@example.com`.
  *
- * @param text - Without `<` and `>`. Empty for the sender of bounces.
+ * @param given - Without `<` and `>`. Empty for the sender of bounces. A source route in front does not count.
  * @param maxBytes - Of its UTF-8.
  * @returns Null if it is longer, was no UTF-8, or means nothing that could be an address.
  */
-export function envelopeAddress(text: string, maxBytes: number): string | null {
+export function envelopeAddress(given: string, maxBytes: number): string | null {
+	const text = given.replace(SOURCE_ROUTE, "");
 	if (text === "") return "";
 	const at = text.lastIndexOf("@");
 	const local = unquoted(at === -1 ? text : text.slice(0, at));
@@ -38,5 +39,6 @@ function asciiDomain(domain: string): string | null {
 	return ascii === "" ? null : ascii;
 }
 
+const SOURCE_ROUTE = /^@[^:]*:/; // as qmail-smtpd, and RFC 5321, section 4.1.1.3
 const IS_ASCII = /^\p{ASCII}*$/u;
 const NOT_ADDRESS = /[\p{Cc}\p{Surrogate}\ufffd]/u;

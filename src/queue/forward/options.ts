@@ -7,14 +7,15 @@ import { onlyOptions, wholeNumberOption, withDefaults } from "../../protocol/opt
 /** How much a queue that forwards has under way. */
 export interface ForwardLimits {
 	/**
-	 * Connections for large messages, one for each; of an SMTP next hop, all connections. A message beyond them waits in
-	 * `open`, or in `commit` if it is stored by then.
+	 * Connections for large messages that go out while they arrive, one for each, and as many for those that were stored;
+	 * of an SMTP next hop, all connections. A message that finds none while it arrives is stored; one that is stored waits
+	 * in `commit`.
 	 * @defaultValue 10
 	 */
 	readonly connections: number;
 	/**
-	 * Bytes of messages that are held in memory, by all deliveries together. A message beyond them waits in `open`. Each
-	 * takes as many as it has, at most 256 KiB, and so many if its length is not known.
+	 * Bytes of messages that are held in memory, by all deliveries together. Each takes as many as it has, at most 256 KiB,
+	 * and so many if its length is not known. A message that finds too few is stored in a file.
 	 * @defaultValue 67108864 (64 MiB)
 	 */
 	readonly memory: number;

@@ -17,12 +17,14 @@ export class QmtpHop implements NextHop {
 	readonly #timers: Timers;
 	readonly #clients: QmtpClient[] = [];
 	readonly #shared: QmtpClient;
-	readonly #places: Pool<QmtpClient>; // one for each large message under way
+	readonly #places: Pool<QmtpClient>; // one for each large message that was stored
+	#free: number; // connections for large messages that go out while they arrive
 
 	constructor({ host, port, timeouts, maxRecipientsPerPackage, limits }: ForwardSettings) {
 		const options = { host, port, timeouts, maxRecipientsPerPackage, addressEncoding: "latin1" } as const;
 		this.#settings = clientSettings(options);
 		this.#timers = new Timers(timeouts.response);
+		this.#free = limits.connections;
 		this.#shared = this.#newClient(options);
 		this.#places = new Pool(limits.connections, () => this.#newClient(options));
 	}
@@ -37,26 +39,30 @@ export class QmtpHop implements NextHop {
 		return (await sending).responses;
 	}
 
-	/**
-	 * A connection for one package, when one of the `limits.connections` is free.
-	 *
-	 * @throws TransportError `ERR_QMTP_CONNECT` or `ERR_QMTP_CONNECT_TIMEOUT`.
-	 */
-	async connect(): Promise<PackageConnection> {
-		const place = await this.#places.take();
-		try {
-			const socket = await connectSocket(this.#settings, NEVER);
-			const connection = new PackageConnection(socket, this.#settings.timeouts.response, this.#timers);
-			connection.ended.then(() => this.#places.give(place));
-			return connection;
-		} catch (error) {
-			this.#places.give(place);
-			throw error;
-		}
+	/** A connection for one package, or null if none of the `limits.connections` is free. */
+	connect(): Promise<PackageConnection> | null {
+		if (this.#free === 0) return null;
+		this.#free--;
+		return this.#connect();
 	}
 
 	async close(): Promise<void> {
 		await Promise.all(this.#clients.map((client) => client.close()));
+	}
+
+	/** @throws TransportError `ERR_QMTP_CONNECT` or `ERR_QMTP_CONNECT_TIMEOUT`. */
+	async #connect(): Promise<PackageConnection> {
+		try {
+			const socket = await connectSocket(this.#settings, NEVER);
+			const connection = new PackageConnection(socket, this.#settings.timeouts.response, this.#timers);
+			connection.ended.then(() => {
+				this.#free++;
+			});
+			return connection;
+		} catch (error) {
+			this.#free++;
+			throw error;
+		}
 	}
 
 	#newClient(options: ClientOptions): QmtpClient {

@@ -9,11 +9,13 @@ import { isIP } from "node:net";
 import { QmtpError, type QmtpErrorCode, TransportError } from "../../errors.js";
 import { deferred, type QmtpResponse, rejected } from "../../protocol/response.js";
 import { SmtpClient } from "../../smtp/client.js";
-import type { Route } from "../routes.js";
+import { portFor } from "../mxps.js";
+import { OURSELF, type Route } from "../routes.js";
 import type { Client, Clients, Target } from "./clients.js";
 import type { Interruption } from "./interruption.js";
 import type { RoutedMessage } from "./mail.js";
 import type { RouterSettings } from "./options.js";
+import { isOwnAddress } from "./own-addresses.js";
 import type { Attempt, RoutedResult } from "./result.js";
 import { lookupFault, NO_LOOKUP, noHost, routesOf } from "./routes-of.js";
 
@@ -76,11 +78,17 @@ export class DomainDelivery {
 		const { settings, interruption } = this.#context;
 		const found = await routesOf(domain, settings, interruption);
 		if ("refusal" in found) {
-			this.#settleAll(found.refusal, "error" in found ? found.error : undefined);
+			this.#settleAll(found.refusal, found.error);
 			return;
 		}
 		for (const route of found.routes) {
-			for (const target of await this.#targets(route)) {
+			const targets = await this.#targets(route);
+			// This very host, by an address of its own: it and what is no better would send the mail in circles.
+			if (found.byMx && targets.some(isOurself)) {
+				if (route === found.routes[0]) return this.#settleAll(OURSELF, undefined);
+				break;
+			}
+			for (const target of targets) {
 				await this.#attempt(target);
 				if (!this.#results.includes(undefined)) return;
 			}
@@ -198,6 +206,11 @@ const NO_CONNECTION = deferred("Sorry, I wasn't able to establish a connection. 
 const NO_SMTP = deferred("Sorry, I am not set up to speak SMTP. (#4.3.5)");
 const NO_EXCHANGE = rejected("Sorry, I couldn't find a mail exchanger or IP address. (#5.4.4)");
 const NOT_SENT = deferred("The message could not be sent. (#4.3.0)");
+
+/** On another port it may be another server. */
+function isOurself({ protocol, address, port }: Target): boolean {
+	return port === portFor(protocol) && isOwnAddress(address);
+}
 
 /** What a client throws when nothing was begun. Without nodemailer the next address may still take QMTP. */
 const NOT_BEGUN: Readonly<Partial<Record<QmtpErrorCode, QmtpResponse>>> = {

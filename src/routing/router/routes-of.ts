@@ -3,12 +3,18 @@ import { QmtpError, TransportError } from "../../errors.js";
 import { deferred, type QmtpResponse, rejected } from "../../protocol/response.js";
 import { addressLiteral, isBracketed } from "../address-literal.js";
 import { fixedRoute } from "../fixed-routes.js";
-import { type MxRoutes, mxRoutes, type Route } from "../routes.js";
+import { mxRoutes, type Route } from "../routes.js";
 import type { Interruption } from "./interruption.js";
 import type { RouterSettings } from "./options.js";
 
 /** Routes, or what becomes of the mail. */
-export type RoutesOrRefusal = MxRoutes | { readonly refusal: QmtpResponse; readonly error: QmtpError };
+export type RoutesOrRefusal =
+	| {
+			readonly routes: readonly Route[];
+			/** They are from the DNS, and nobody has fixed them. */
+			readonly byMx: boolean;
+	  }
+	| { readonly refusal: QmtpResponse; readonly error?: QmtpError };
 
 /** Looks up the routes of a domain. @throws The reason of the interruption. */
 export async function routesOf(
@@ -20,18 +26,20 @@ export async function routesOf(
 	const fixed = fixedRoute(domain, qmtpRoutes, smtpRoutes);
 	if (fixed !== null && fixed.relay !== null) {
 		const { relay, protocol, port } = fixed;
-		return { routes: [{ exchange: relay, preference: 0, protocol, port }] };
+		return { routes: [{ exchange: relay, preference: 0, protocol, port }], byMx: false };
 	}
 	if (isBracketed(domain)) {
 		const address = addressLiteral(domain);
 		if (address === null) return { refusal: NO_ADDRESS };
-		return { routes: [{ exchange: address, preference: 0, protocol: "smtp", port: ports.smtp }] };
+		const route: Route = { exchange: address, preference: 0, protocol: "smtp", port: ports.smtp };
+		return { routes: [route], byMx: false };
 	}
 	try {
 		const records = await interruption.orAborted((signal) => resolver.mx(domain, { signal }));
 		const found = mxRoutes(domain, records, { random, isOurself });
 		if (!("routes" in found)) return found;
-		return { routes: found.routes.map((route): Route => ({ ...route, port: ports[route.protocol] })) };
+		const routes = found.routes.map((route): Route => ({ ...route, port: ports[route.protocol] }));
+		return { routes, byMx: true };
 	} catch (caught) {
 		interruption.signal.throwIfAborted();
 		const error = lookupFault(domain, caught);
