@@ -3,7 +3,7 @@
  * (Z and D) are values, `QmtpResponse`, and never errors. Every code has a heading in docs/errors.md.
  */
 
-/** Codes of {@link ProtocolError}: the peer broke the rules of netstrings or of QMTP. */
+/** Codes of {@link ProtocolError}: the peer broke the rules of netstrings, of QMTP, or of what is put before it. */
 export type ProtocolErrorCode =
 	| "ERR_NETSTRING_LENGTH_EMPTY"
 	| "ERR_NETSTRING_LENGTH_ZEROS"
@@ -17,7 +17,8 @@ export type ProtocolErrorCode =
 	| "ERR_QMTP_RECIPIENT_OVERRUN"
 	| "ERR_QMTP_RESPONSE_EMPTY"
 	| "ERR_QMTP_RESPONSE_STATUS"
-	| "ERR_QMTP_RESPONSE_UNEXPECTED";
+	| "ERR_QMTP_RESPONSE_UNEXPECTED"
+	| "ERR_QMTP_PROXY_HEADER";
 
 /** Codes of {@link UsageError}: the caller did what the documentation forbids. */
 export type UsageErrorCode =
@@ -44,6 +45,7 @@ export type TransportErrorCode =
 	| "ERR_QMTP_DNS_NAME"
 	| "ERR_QMTP_CONNECT"
 	| "ERR_QMTP_CONNECT_TIMEOUT"
+	| "ERR_QMTP_TLS"
 	| "ERR_QMTP_CONNECTION_CLOSED"
 	| "ERR_QMTP_CONNECTION_LOST"
 	| "ERR_QMTP_RESPONSE_TIMEOUT"

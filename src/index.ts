@@ -20,7 +20,7 @@ export type { AddressEncoding, Envelope } from "./protocol/envelope.js";
 export type { PackageLimits } from "./protocol/limits.js";
 export type { MessageInfo } from "./protocol/message-info.js";
 export type { Encoding } from "./protocol/package-event.js";
-export type { Access, AccessRights, Peer } from "./protocol/peer.js";
+export type { Access, AccessRights, Peer, PeerProxy, PeerTls, ProxyTls } from "./protocol/peer.js";
 export {
 	accepted,
 	deferred,
@@ -31,6 +31,7 @@ export {
 } from "./protocol/response.js";
 export { deliveryWritable, writableDelivery } from "./queue/adapters.js";
 export type { Delivery, Queue } from "./queue/queue.js";
+export { relayForCertificates } from "./server/certificates.js";
 export { acceptAnyone, recipientDomains, recipientsOf, type ServerHooks } from "./server/hooks.js";
 export type { ServerLimits, ServerOptions, ServerTimeouts } from "./server/options.js";
 export type { DisconnectReport, FaultContext, PackageReport } from "./server/reports.js";

@@ -1,25 +1,15 @@
-/** Networks in CIDR notation. */
-import { BlockList, isIP } from "node:net";
+/** Networks that stand on the command line. */
+import { type Contains, networks as networksOf } from "../access/networks.js";
+import { UsageError } from "../errors.js";
 import { WrongUse } from "./command.js";
 
-/** Says of an address whether it is in one of the networks. */
-export type Contains = (address: string) => boolean;
+export type { Contains } from "../access/networks.js";
 
 /** @throws WrongUse if one is neither an address nor a network such as 192.0.2.0/24. */
 export function networks(option: string, texts: readonly string[]): Contains {
-	const list = new BlockList();
-	for (const text of texts) {
-		const [address = "", bits, more] = text.split("/");
-		const family = isIP(address);
-		const most = family === 4 ? 32 : 128;
-		const prefix = bits === undefined ? most : /^\d+$/.test(bits) ? Number(bits) : Number.NaN;
-		if (family === 0 || more !== undefined || !(prefix <= most)) {
-			throw new WrongUse(`--${option} must be an address or a network such as 192.0.2.0/24, not '${text}'`);
-		}
-		list.addSubnet(address, prefix, family === 4 ? "ipv4" : "ipv6");
+	try {
+		return networksOf(`--${option}`, texts);
+	} catch (error) {
+		throw error instanceof UsageError ? new WrongUse(error.message) : error;
 	}
-	return (address) => {
-		const family = isIP(address);
-		return family !== 0 && list.check(address, family === 4 ? "ipv4" : "ipv6");
-	};
 }

@@ -4,10 +4,13 @@ import { isIPv6 } from "node:net";
 import { hostname } from "node:os";
 import { encodePackage } from "../protocol/package-encoder.js";
 import { type Arguments, WrongUse, wholeNumber } from "./command.js";
+import { clientTlsFiles, type TlsFiles } from "./serve/tls-files.js";
 
 /** What the command line asks for. Times are in milliseconds. */
 export interface Settings {
 	readonly target: Target;
+	/** Null: without TLS. */
+	readonly tls: TlsFiles | null;
 	readonly recipients: readonly string[];
 	/** The package to be sent, as it goes over the wire; null without recipients. */
 	readonly message: Uint8Array | null;
@@ -29,8 +32,10 @@ export function probeSettings(args: Arguments): Settings {
 	const recipients = args.all("recipient");
 	const sender = args.one("sender");
 	if (sender !== undefined && recipients.length === 0) throw new WrongUse("--sender needs a --recipient");
+	const tls = clientTlsFiles(args);
 	return {
-		target: checkedTarget(operand),
+		target: checkedTarget(operand, tls === null ? "209" : "6209"),
+		tls,
 		recipients,
 		message: recipients.length === 0 ? null : testPackage(sender ?? "", recipients),
 		timeout: (wholeNumber(args, "timeout", 1, DAY) ?? 10) * 1000,
@@ -38,11 +43,11 @@ export function probeSettings(args: Arguments): Settings {
 	};
 }
 
-function checkedTarget(operand: string): Target {
+function checkedTarget(operand: string, defaultPort: string): Target {
 	const found = TARGETS.map((pattern) => pattern.exec(operand)?.groups).find(
 		(groups) => groups !== undefined,
 	);
-	const { host = "", address = "", port = "209" } = found ?? {};
+	const { host = "", address = "", port = defaultPort } = found ?? {};
 	const isTarget = host !== "" || isIPv6(address);
 	if (isTarget && Number(port) >= 1 && Number(port) <= 65535)
 		return { host: host || address, port: Number(port) };

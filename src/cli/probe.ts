@@ -4,7 +4,7 @@
  * Each step prints a line when its result is known. The first that fails ends the probe with one line on standard error.
  */
 import type { Socket } from "node:net";
-import { connectSocket } from "../client/connect.js";
+import { certificateProblem, connectTcp, secureSocket } from "../client/connect.js";
 import { clientSettings } from "../client/options.js";
 import { ProtocolError, TransportError } from "../errors.js";
 import type { QmtpResponse, Status } from "../protocol/response.js";
@@ -14,19 +14,21 @@ import { hostAndPort } from "./host-and-port.js";
 import { type Arrival, Incoming } from "./incoming.js";
 import { printable } from "./printable.js";
 import { probeSettings, type Settings } from "./probe-settings.js";
+import { CLIENT_TLS_OPTIONS, certificateText, readTlsFiles } from "./serve/tls-files.js";
 
 export const probe: Command = {
 	name: "probe",
 	summary: "Tells whether HOST is a QMTP server, and with --recipient whether it takes mail.",
 	operands: "HOST[:PORT]",
 	options: {
+		...CLIENT_TLS_OPTIONS,
 		recipient: { value: "ADDRESS", multiple: true, help: "send a test message to this address" },
 		sender: { value: "ADDRESS", help: "its envelope sender", fallback: "'', none" },
 		timeout: { value: "SECONDS", help: "longest time for each step", fallback: "10" },
 		wait: { value: "MS", help: "how long the server must be silent at first", fallback: "500" },
 	},
 	notes: [
-		"The port is 209 if none is given. An IPv6 address with a port is written [2001:db8::1]:209.",
+		"The port is 209 if none is given, 6209 with --tls. An IPv6 address with a port is written [2001:db8::1]:209.",
 		"Prints a line for each step, and STATUS<TAB>RECIPIENT<TAB>DESCRIPTION<TAB>TIME for each recipient. Exits 0 if",
 		"all is well, 100 if any is D or this is no QMTP server, else 111.",
 	],
@@ -41,6 +43,7 @@ async function runProbe(args: Arguments): Promise<number> {
 	let socket: Socket | null = null;
 	try {
 		socket = await connected(settings, abort.signal);
+		socket = await secured(settings, socket, abort.signal);
 		return await runSteps(settings, socket, new Incoming(socket, abort.signal));
 	} catch (error) {
 		if (!(error instanceof Failure)) throw error;
@@ -57,7 +60,6 @@ async function runProbe(args: Arguments): Promise<number> {
 }
 
 async function runSteps(settings: Settings, socket: Socket, incoming: Incoming): Promise<number> {
-	say("tls: none");
 	await beSilent(settings, incoming);
 	const exitCode = settings.message === null ? DONE : await beAnswered(settings, socket, incoming);
 	await beClosed(settings, socket, incoming, exitCode);
@@ -68,10 +70,7 @@ async function connected({ target, timeout }: Settings, signal: AbortSignal): Pr
 	const { host, port } = target;
 	const begun = performance.now();
 	try {
-		const socket = await connectSocket(
-			clientSettings({ host, port, timeouts: { connect: timeout } }),
-			signal,
-		);
+		const socket = await connectTcp(clientSettings({ host, port, timeouts: { connect: timeout } }), signal);
 		// A connection that was reset at once has no address any more.
 		const { remoteAddress = host, remotePort = port } = socket;
 		say(`connected to ${hostAndPort(remoteAddress, remotePort)} in ${since(begun)}`);
@@ -83,6 +82,33 @@ async function connected({ target, timeout }: Settings, signal: AbortSignal): Pr
 		const problem = error.message.replace(`${host}:${port}`, () => hostAndPort(host, port));
 		throw new Failure(advice === undefined ? problem : `${problem}; ${advice}`);
 	}
+}
+
+/** Speaks TLS if it is to, and checks the certificate when it can be shown: before anything else is sent. */
+async function secured(
+	{ target, tls, timeout }: Settings,
+	socket: Socket,
+	signal: AbortSignal,
+): Promise<Socket> {
+	if (tls === null) {
+		say("tls: none");
+		return socket;
+	}
+	const { host, port } = target;
+	const options = { ...(await readTlsFiles(tls)), rejectUnauthorized: false };
+	const settings = clientSettings({ host, port, tls: options, timeouts: { connect: timeout } });
+	const stream = await secureSocket(socket, settings, { signal, timeout }).catch((error: Error) => {
+		if (!(error instanceof TransportError)) throw error;
+		throw new Failure(error.message.replace(`${host}:${port}`, () => hostAndPort(host, port)));
+	});
+	const certificate = stream.getPeerX509Certificate();
+	const whose =
+		certificate === undefined ? "no certificate" : `certificate of ${certificateText(certificate)}`;
+	say(printable(`tls: ${stream.getProtocol()} ${stream.getCipher().name}, ${whose}`));
+	if (stream.authorized) return stream;
+	const code = String(stream.authorizationError); // whatever @types/node says
+	const problem = certificateProblem(code, host, certificate?.toLegacyObject()) ?? code;
+	throw new Failure(`${problem}; clients send nothing to such a server`);
 }
 
 /** Waits as the server should: it has nothing to say before it was sent a package. */

@@ -14,6 +14,7 @@ import {
 } from "./command.js";
 import { printable } from "./printable.js";
 import { Progress } from "./progress.js";
+import { CLIENT_TLS_OPTIONS, clientTlsFiles, readTlsFiles } from "./serve/tls-files.js";
 
 export const send: Command = {
 	name: "send",
@@ -21,7 +22,10 @@ export const send: Command = {
 	operands: "[FILE ... | -]",
 	options: {
 		host: { value: "HOST", help: "the server", fallback: "127.0.0.1" },
-		port: { value: "PORT", help: "its port", fallback: "209" },
+		port: { value: "PORT", help: "its port", fallback: "209; 6209 with --tls" },
+		...CLIENT_TLS_OPTIONS,
+		"tls-cert": { value: "FILE", help: "the client's own certificate, for servers that ask for one" },
+		"tls-key": { value: "FILE", help: "its private key; both in PEM" },
 		sender: { value: "ADDRESS", required: true, help: "the envelope sender; '' for none" },
 		recipient: { value: "ADDRESS", required: true, multiple: true, help: "an envelope recipient" },
 	},
@@ -33,13 +37,16 @@ export const send: Command = {
 };
 
 async function runSend(args: Arguments): Promise<number> {
-	const port = wholeNumber(args, "port", 1, 65535) ?? 209;
+	const port = wholeNumber(args, "port", 1, 65535);
+	const files = clientTlsFiles(args);
 	const envelope = { sender: args.one("sender") ?? "", recipients: args.all("recipient") };
+	const tls = files === null ? false : await readTlsFiles(files);
 	const inputs = await checkedInputs(args.operands.length === 0 ? ["-"] : args.operands);
 	const abort = new AbortController();
 	const interrupt = () => abort.abort(new Error("interrupted"));
 	for (const name of SIGNALS) process.once(name, interrupt);
-	const client = new QmtpClient({ host: args.one("host") ?? "127.0.0.1", port });
+	const host = args.one("host") ?? "127.0.0.1";
+	const client = new QmtpClient({ host, tls, ...(port === undefined ? {} : { port }) });
 	const progress = new Progress(
 		process.stderr,
 		inputs.reduce((sum, { size }) => sum + size, 0),

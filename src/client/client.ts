@@ -70,8 +70,8 @@ export class QmtpClient {
 	 * `error`, never a K that was not given. The message's bytes must not change until then.
 	 *
 	 * @throws UsageError for misuse: `ERR_QMTP_RECIPIENTS`, `ERR_QMTP_ADDRESS`, `ERR_QMTP_MESSAGE`,
-	 * `ERR_QMTP_MESSAGE_SIZE`, `ERR_QMTP_MESSAGE_SOURCE`, `ERR_QMTP_CLIENT_CLOSED`; TransportError `ERR_QMTP_CONNECT` or
-	 * `ERR_QMTP_CONNECT_TIMEOUT` if there was no connection; the signal's reason.
+	 * `ERR_QMTP_MESSAGE_SIZE`, `ERR_QMTP_MESSAGE_SOURCE`, `ERR_QMTP_CLIENT_CLOSED`; TransportError `ERR_QMTP_CONNECT`,
+	 * `ERR_QMTP_CONNECT_TIMEOUT` or `ERR_QMTP_TLS` if there was no connection; the signal's reason.
 	 */
 	send(options: SendOptions, { signal }: CallOptions = {}): Promise<SendResult> {
 		const call = this.#send(options, signal);

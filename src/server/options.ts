@@ -1,11 +1,13 @@
 /** What a server can be told, and the defaults. */
 import { hostname as osHostname } from "node:os";
+import type { TlsOptions } from "node:tls";
 import { UsageError } from "../errors.js";
 import { type AddressEncoding, addressEncodingOption } from "../protocol/envelope.js";
 import { DEFAULT_PACKAGE_LIMITS, type PackageLimits } from "../protocol/limits.js";
 import { onlyOptions, withDefaults } from "../protocol/options.js";
 import type { Queue } from "../queue/queue.js";
 import type { ServerHooks } from "./hooks.js";
+import { trustedProxies } from "./proxy/trusted.js";
 
 /** How much a server takes. All are finite, and none may be zero but `messageBytes` and `addressBytes`. */
 export interface ServerLimits extends PackageLimits {
@@ -76,6 +78,18 @@ export interface ServerOptions {
 	readonly limits?: Partial<ServerLimits>;
 	/** How long it waits, in milliseconds. */
 	readonly timeouts?: Partial<ServerTimeouts>;
+	/**
+	 * TLS from the first byte, on every socket that the server listens on (QMTPS, by custom on port 6209): whatever
+	 * `tls.createServer` takes, and at least `cert` and `key`, `pfx`, `SNICallback` or `pskCallback`. A handshake counts as
+	 * a connection, and may take 30 s, `timeouts.idle` if that is less, or `handshakeTimeout`.
+	 */
+	readonly tls?: TlsOptions;
+	/**
+	 * Whose connections begin with a PROXY header, of version 1 or 2, which tells who the client is: the addresses and
+	 * networks of the proxies; true if all connections do. They must, and all others must not. The header comes before TLS.
+	 * @defaultValue false: nobody's
+	 */
+	readonly proxyProtocol?: boolean | readonly string[];
 }
 
 /** {@link ServerOptions} with all defaults in place. */
@@ -87,6 +101,9 @@ export interface ServerSettings {
 	readonly addressEncoding: AddressEncoding;
 	readonly limits: ServerLimits;
 	readonly timeouts: ServerTimeouts;
+	readonly tls: TlsOptions | null;
+	/** Whether the connections of an address begin with a PROXY header. */
+	readonly isProxy: (address: string) => boolean;
 }
 
 /** Puts the defaults in. @throws UsageError `ERR_QMTP_OPTION` for what makes no sense. */
@@ -94,7 +111,7 @@ export function serverSettings(options: ServerOptions): ServerSettings {
 	if (typeof options?.queue?.open !== "function") {
 		throw new UsageError("ERR_QMTP_OPTION", "a server needs a queue: new QmtpServer({ queue })");
 	}
-	onlyOptions(options, ["queue", "hooks", "hostname", "received", "addressEncoding", "limits", "timeouts"]);
+	onlyOptions(options, NAMES);
 	return {
 		queue: options.queue,
 		hooks: options.hooks ?? {},
@@ -103,8 +120,36 @@ export function serverSettings(options: ServerOptions): ServerSettings {
 		addressEncoding: addressEncodingOption(options.addressEncoding),
 		limits: withDefaults("limits", DEFAULT_LIMITS, options.limits),
 		timeouts: withDefaults("timeouts", DEFAULT_TIMEOUTS, options.timeouts),
+		tls: tlsOption(options.tls),
+		isProxy: trustedProxies(options.proxyProtocol ?? false),
 	};
 }
+
+function tlsOption(tls: TlsOptions | undefined): TlsOptions | null {
+	if (tls === undefined || tls === null) return null;
+	if (typeof tls !== "object") {
+		throw new UsageError("ERR_QMTP_OPTION", `tls must be an object: { cert, key }, not ${tls}`);
+	}
+	// Node's server starts without any, and then no handshake succeeds.
+	if (!(tls.cert || tls.pfx || tls.SNICallback || tls.pskCallback)) {
+		throw new UsageError("ERR_QMTP_OPTION", "tls needs a certificate and its key: { cert, key }, or pfx");
+	}
+	if (tls.cert && !tls.key)
+		throw new UsageError("ERR_QMTP_OPTION", "tls needs the key of its certificate: { cert, key }");
+	return tls;
+}
+
+const NAMES = [
+	"queue",
+	"hooks",
+	"hostname",
+	"received",
+	"addressEncoding",
+	"limits",
+	"timeouts",
+	"tls",
+	"proxyProtocol",
+];
 
 const DEFAULT_LIMITS: ServerLimits = {
 	...DEFAULT_PACKAGE_LIMITS,

@@ -4,6 +4,7 @@
  */
 import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { SecureContextOptions, TLSSocket } from "node:tls";
 import { EventEmitter } from "eventemitter3";
 import { TransportError, UsageError } from "../errors.js";
 import type { Peer } from "../protocol/peer.js";
@@ -11,8 +12,12 @@ import { Timers } from "../timers.js";
 import { newMessageId } from "./message-id.js";
 import { type ServerOptions, type ServerSettings, serverSettings } from "./options.js";
 import { socketPeer } from "./peer.js";
+import { proxiedPeer } from "./proxy/peer.js";
+import { readProxyHeader } from "./proxy/read.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
 import { Session, type SessionContext } from "./session.js";
+import { TlsAcceptor } from "./tls.js";
+import { tlsPeer } from "./tls-peer.js";
 import { openTransport, type WebStreamPair } from "./transport.js";
 
 /**
@@ -22,7 +27,7 @@ import { openTransport, type WebStreamPair } from "./transport.js";
 export interface ServerEvents {
 	/** A socket listens. `address` is a path for a Unix socket. */
 	listening: (address: AddressInfo | string) => void;
-	/** A client has connected. */
+	/** A client has connected; with TLS, its handshake is done, or has failed: then `disconnect` follows at once. */
 	connection: (peer: Peer) => void;
 	/** A package has its responses; they may not have been sent yet. */
 	package: (report: PackageReport) => void;
@@ -75,14 +80,18 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	readonly #context: SessionContext;
 	readonly #listeners = new Set<Server>();
 	readonly #sessions = new Map<Session, Promise<void>>();
-	#accepted = 0; // sessions over sockets that a listener of ours accepted
+	readonly #accepted = new Set<Promise<void>>(); // sockets that a listener of ours accepted, until they are done with
+	readonly #headers = new Set<Socket>(); // of which a PROXY header is being read
+	readonly #tls: TlsAcceptor | null;
 	#closing: Promise<void> | null = null;
 
 	/** @throws UsageError `ERR_QMTP_OPTION` if the options make no sense. */
 	constructor(options: ServerOptions) {
 		super();
 		this.#settings = serverSettings(options);
-		this.#timers = new Timers(Math.min(...Object.values(this.#settings.timeouts)));
+		const { tls, timeouts } = this.#settings;
+		this.#tls = tls === null ? null : new TlsAcceptor(tls, Math.min(timeouts.idle, HANDSHAKE_TIMEOUT));
+		this.#timers = new Timers(Math.min(...Object.values(timeouts)));
 		const server = this;
 		this.#context = {
 			settings: this.#settings,
@@ -96,9 +105,9 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 		};
 	}
 
-	/** Connections at the moment. */
+	/** Connections at the moment, those whose PROXY header or TLS handshake is under way among them. */
 	get connections(): number {
-		return this.#sessions.size;
+		return this.#sessions.size + this.#headers.size + (this.#tls?.handshakes ?? 0);
 	}
 
 	/**
@@ -145,13 +154,28 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	 * Runs one session over a stream that the caller made: a Duplex (a socket, a TLS socket, a pipe) or a pair of Web
 	 * Streams. The stream is the server's from now on, and destroyed at the end. Limits on connections do not count it.
 	 *
-	 * @param peer - Who is at the other end; for a socket it is known.
+	 * @param peer - Who is at the other end; for a socket, and one of TLS, it is known.
 	 * @returns Resolves when the session has ended, however it did.
 	 * @throws UsageError `ERR_QMTP_SERVER_STATE` after `close()`.
 	 */
 	async serve(stream: Duplex | WebStreamPair, peer: Peer = socketPeer(stream as Socket)): Promise<void> {
 		this.#assertOpen();
 		await this.#start(stream, peer);
+	}
+
+	/**
+	 * New certificates, or what else `tls.createSecureContext` takes, for connections to come; those that there are go on.
+	 * What is left out stays as it is.
+	 *
+	 * @throws UsageError `ERR_QMTP_OPTION` if they cannot be used, and then the old ones stay; `ERR_QMTP_SERVER_STATE` if
+	 * the server was made without `tls`.
+	 */
+	updateSecureContext(options: SecureContextOptions): void {
+		if (this.#tls === null) {
+			const message = "the server speaks no TLS: give it the option tls when it is made";
+			throw new UsageError("ERR_QMTP_SERVER_STATE", message);
+		}
+		this.#tls.update(options);
 	}
 
 	/**
@@ -178,14 +202,51 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	#accept(socket: Socket, listener: Server): void {
 		// A client that has reset the connection already has no address any more. No rule for addresses would find it.
 		const isNobody = socket.remoteAddress === undefined && typeof listener.address() === "object";
-		if (isNobody || this.#closing !== null || this.#accepted >= this.#settings.limits.connections) {
+		if (isNobody || this.#closing !== null || this.#accepted.size >= this.#settings.limits.connections) {
 			socket.destroy();
 			return;
 		}
-		this.#accepted++;
-		this.#start(socket, socketPeer(socket)).then(() => {
-			this.#accepted--;
-		});
+		const peer = socketPeer(socket);
+		const isProxy = this.#settings.isProxy(peer.remoteAddress);
+		const ended = isProxy ? this.#behindProxy(socket, peer) : this.#begin(socket, peer);
+		this.#accepted.add(ended);
+		ended.then(() => this.#accepted.delete(ended));
+	}
+
+	/** Reads who the client is, first. */
+	async #behindProxy(socket: Socket, proxy: Peer): Promise<void> {
+		let peer: Peer;
+		this.#headers.add(socket);
+		try {
+			const timeout = Math.min(this.#settings.timeouts.idle, HANDSHAKE_TIMEOUT);
+			peer = proxiedPeer(proxy, await readProxyHeader(socket, { timeout }));
+		} catch (error) {
+			this.#tell("connection", proxy);
+			this.#tell("disconnect", { peer: proxy, packages: 0, error: error as Error });
+			return;
+		} finally {
+			this.#headers.delete(socket);
+		}
+		if (this.#closing === null) await this.#begin(socket, peer);
+		else socket.destroy();
+	}
+
+	#begin(socket: Socket, peer: Peer): Promise<void> {
+		return this.#tls === null ? this.#start(socket, peer) : this.#secure(this.#tls, socket, peer);
+	}
+
+	/** Speaks TLS first. */
+	async #secure(tls: TlsAcceptor, socket: Socket, peer: Peer): Promise<void> {
+		let stream: TLSSocket;
+		try {
+			stream = await tls.secure(socket);
+		} catch (error) {
+			this.#tell("connection", peer);
+			this.#tell("disconnect", { peer, packages: 0, error: error as TransportError });
+			return;
+		}
+		const secured = tlsPeer(stream);
+		await this.#start(stream, secured === undefined ? peer : { ...peer, tls: secured });
 	}
 
 	#start(stream: Duplex | WebStreamPair, peer: Peer): Promise<void> {
@@ -193,6 +254,7 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 		// First it stands among the sessions, then others hear of it: a listener or a hook may close the server.
 		const ended = Promise.resolve().then(() => this.#run(session, peer));
 		this.#sessions.set(session, ended);
+		if (this.#closing !== null) session.close(); // in the very turn in which a handshake was done
 		return ended;
 	}
 
@@ -205,12 +267,14 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 
 	async #close(timeout: number): Promise<void> {
 		const closed = [...this.#listeners].map((listener) => new Promise((resolve) => listener.close(resolve)));
+		this.#tls?.destroy(); // no mail has begun there, and in what comes next
+		for (const socket of this.#headers) socket.destroy();
 		for (const session of this.#sessions.keys()) session.close();
 		const destroy = () => {
 			for (const session of this.#sessions.keys()) session.destroy();
 		};
 		const late = timeout > LONGEST_TIMER ? undefined : setTimeout(destroy, timeout);
-		await Promise.all([...this.#sessions.values(), ...closed]);
+		await Promise.all([...this.#sessions.values(), ...this.#accepted, ...closed]);
 		clearTimeout(late);
 		this.#tell("close");
 	}
@@ -253,6 +317,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 const DEFAULT_PORT = 209;
 const CLOSE_TIMEOUT = 30_000;
+const HANDSHAKE_TIMEOUT = 30_000;
 const LONGEST_TIMER = 2 ** 31 - 1; // what is longer Node makes 1 ms
 // Node 20's own is 16 KiB, less than one read of a socket.
 const SOCKET_HIGH_WATER_MARK = 256 * 1024;

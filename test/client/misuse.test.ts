@@ -100,7 +100,7 @@ describe("send", () => {
 describe("the options", () => {
 	const wrong: Record<string, [options: object, message: RegExp]> = {
 		"port 0": [{ port: 0 }, /port/],
-		"an option that there is not": [{ tls: {} }, /no option tls/],
+		"an option that there is not": [{ starttls: {} }, /no option starttls/],
 		"a port beyond the last": [{ port: 65536 }, /port/],
 		"a port that is no whole number": [{ port: 209.5 }, /port/],
 		"a port that is a string": [{ port: "209" }, /port/],

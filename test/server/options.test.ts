@@ -34,8 +34,8 @@ test("an addressEncoding that there is not", () => {
 	expect(refused({ queue, addressEncoding: "utf8" }).message).toContain('"utf-8" or "latin1"');
 });
 
-test("an option that there is not: who asks for tls must not get a server without it", () => {
-	expect(refused({ queue, tls: {} }).message).toBe("there is no option tls");
+test("an option that there is not: who asks for starttls must not get a server without it", () => {
+	expect(refused({ queue, starttls: {} }).message).toBe("there is no option starttls");
 });
 
 const limits = ["messageBytes", "addressBytes", "recipientBytes", "recipients", "pipelined", "connections"];

@@ -1,31 +1,10 @@
 /** npm's smtp-server for tests of the client: a server that others wrote, with TLS. */
-import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import { SMTPServer } from "smtp-server";
 import { onTestFinished } from "vitest";
-import { withDirectory } from "./program.js";
 import type { ReceivedMail } from "./smtp-peer.js";
+import type { TestCertificate } from "./tls-certificates.js";
 
-/** A certificate that signed itself, and its key, in PEM. */
-export interface TestCertificate {
-	readonly cert: string;
-	readonly key: string;
-}
-
-/** A certificate for a host's name, made by openssl. */
-export async function certificate(host: string): Promise<TestCertificate> {
-	let made: TestCertificate | undefined;
-	await withDirectory(async (directory) => {
-		const [cert, key] = [join(directory, "cert.pem"), join(directory, "key.pem")];
-		const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-		const names = ["-subj", `/CN=${host}`, "-addext", `subjectAltName=DNS:${host}`];
-		await promisify(execFile)("openssl", ["req", "-x509", ...kind, ...names, "-keyout", key, "-out", cert]);
-		made = { cert: await readFile(cert, "utf8"), key: await readFile(key, "utf8") };
-	});
-	return made as TestCertificate;
-}
+export { selfSigned as certificate, type TestCertificate } from "./tls-certificates.js";
 
 /** A message as it came, and whether that was by TLS. */
 export interface SecureMail extends ReceivedMail {
