@@ -25,9 +25,9 @@ export const WARM_UP = 2;
 const LEAST_IN_THIRD = 2;
 
 /**
- * The most that the memory of a server may grow. Runs of one and of five minutes grew by -2.5 to 2 MiB after the
- * warm-up, and by up to 21 MiB when a garbage collection or a slow disk fell into the last third; a server that kept its
- * sessions and 16 KiB with each of them grew by 64 MiB in a minute.
+ * The most that the memory of a server may grow. Runs of one and of five minutes, on two cores that were busy with other
+ * things too, grew by -2.5 to 12 MiB, and by 21 MiB once with a shorter warm-up. A server that kept its sessions, and
+ * 16 KiB with each of them, grew by 64 MiB in a minute. A leak that is slower than that needs a longer run.
  */
 export const MOST_MEMORY: number = 32 * 1024 * 1024;
 /** The most that its descriptors may. */
