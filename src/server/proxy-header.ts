@@ -2,7 +2,7 @@
  * What a PROXY header tells: a proxy in front of the server puts it before the first byte of its client, so that the
  * server knows who the client is. proxy/decoder.ts reads it, proxy/read.ts takes it off a socket.
  *
- * Source: W. Tarreau, "The PROXY protocol, versions 1 & 2" (proxy-protocol.txt of HAProxy)
+ * Source: "The PROXY protocol, versions 1 & 2" (proxy-protocol.txt of HAProxy)
  */
 import type { ProxyTls } from "../protocol/peer.js";
 

@@ -17,7 +17,7 @@ import { LONGEST_LINE, readLine } from "./line.js";
  * Call `receive(chunk)`, then `next()`: null means that it needs more. Once `next()` has returned the header, `rest` is
  * what the last chunk holds behind it.
  *
- * Source: W. Tarreau, "The PROXY protocol, versions 1 & 2", sections 2.1 and 2.2
+ * Source: "The PROXY protocol, versions 1 & 2", sections 2.1 and 2.2
  */
 export class ProxyHeaderDecoder {
 	#chunk: Uint8Array = NOTHING;
