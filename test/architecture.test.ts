@@ -17,7 +17,7 @@ import { describe, expect, test } from "vitest";
 // a/b/. An index.ts is in no layer: it only re-exports.
 const LAYERS: readonly { readonly layer: number; readonly parts: readonly string[] }[] = [
 	{ layer: 8, parts: ["cli/"] },
-	{ layer: 7, parts: ["gateway/"] },
+	{ layer: 7, parts: ["gateway/", "metrics/"] },
 	{ layer: 6, parts: ["relay/", "routing/router", "queue/forward"] },
 	{ layer: 5, parts: ["server/", "client/"] },
 	{ layer: 4, parts: ["queue/", "routing/resolver", "smtp/"] },
@@ -29,7 +29,9 @@ const LAYERS: readonly { readonly layer: number; readonly parts: readonly string
 			"access/",
 			"netstring/{streams,reader}",
 			"body/",
+			"connecting",
 			"timers",
+			"tracing",
 		],
 	},
 	{ layer: 2, parts: ["protocol/"] },
@@ -49,6 +51,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 	eventemitter3: ["server/", "client/"],
 	nodemailer: ["smtp/", "gateway/nodemailer.ts"],
 	"smtp-server": ["gateway/smtp.ts"],
+	"prom-client": ["metrics/"],
 };
 
 // What `import "qmtp"` may load from npm.

@@ -4,7 +4,7 @@ import { isIPv6 } from "node:net";
 import { hostname } from "node:os";
 import { encodePackage } from "../protocol/package-encoder.js";
 import { type Arguments, WrongUse, wholeNumber } from "./command.js";
-import { clientTlsFiles, type TlsFiles } from "./serve/tls-files.js";
+import { clientTlsFiles, type TlsFiles } from "./tls-files.js";
 
 /** What the command line asks for. Times are in milliseconds. */
 export interface Settings {

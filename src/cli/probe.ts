@@ -4,8 +4,9 @@
  * Each step prints a line when its result is known. The first that fails ends the probe with one line on standard error.
  */
 import type { Socket } from "node:net";
-import { certificateProblem, connectTcp, secureSocket } from "../client/connect.js";
+import { connectTcp, secureSocket } from "../client/connect.js";
 import { clientSettings } from "../client/options.js";
+import { certificateProblem } from "../client/tls-problems.js";
 import { ProtocolError, TransportError } from "../errors.js";
 import type { QmtpResponse, Status } from "../protocol/response.js";
 import { ResponseDecoder } from "../protocol/response-decoder.js";
@@ -14,7 +15,7 @@ import { hostAndPort } from "./host-and-port.js";
 import { type Arrival, Incoming } from "./incoming.js";
 import { printable } from "./printable.js";
 import { probeSettings, type Settings } from "./probe-settings.js";
-import { CLIENT_TLS_OPTIONS, certificateText, readTlsFiles } from "./serve/tls-files.js";
+import { CLIENT_TLS_OPTIONS, certificateText, readTlsFiles } from "./tls-files.js";
 
 export const probe: Command = {
 	name: "probe",

@@ -14,7 +14,7 @@ import {
 } from "./command.js";
 import { printable } from "./printable.js";
 import { Progress } from "./progress.js";
-import { CLIENT_TLS_OPTIONS, clientTlsFiles, readTlsFiles } from "./serve/tls-files.js";
+import { CLIENT_TLS_OPTIONS, clientTlsFiles, readTlsFiles } from "./tls-files.js";
 
 export const send: Command = {
 	name: "send",

@@ -1,28 +1,23 @@
-import { createServer, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
-import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { QmtpClient } from "../../src/client/client.js";
 import { mail, statuses, unanswered } from "../support/client-mail.js";
+import { plainServer } from "../support/client-plain-server.js";
 import { noUnhandledRejections } from "../support/client-rejections.js";
 import { type ScriptedConnection, ScriptedServer } from "../support/client-server.js";
 import { Bench } from "../support/server-bench.js";
 import { Gate, turns } from "../support/server-signal.js";
-import { type Certificates, certificates } from "../support/tls-bench.js";
-import { describeWithOpenssl, selfSigned, type TestCertificate } from "../support/tls-certificates.js";
+import { describeWithCertificates } from "../support/tls-bench.js";
+import { selfSigned, type TestCertificate } from "../support/tls-certificates.js";
 import { clientOf, ScriptedTlsServer } from "../support/tls-server.js";
 
 noUnhandledRejections();
 
 const answering = (connection: ScriptedConnection) => connection.answerAll();
 
-describeWithOpenssl("a client with TLS", () => {
-	let made: Certificates;
-	let trusting: { readonly tls: ConnectionOptions };
-
-	beforeAll(async () => {
-		made = await certificates();
-		trusting = { tls: { ca: made.ca.cert } };
-	});
+describeWithCertificates("a client with TLS", (made) => {
+	const trusting = { tls: made.trusting };
 
 	/** What a call is rejected with. Nothing can have been sent: the server has read no byte of mail. */
 	async function refusal(client: QmtpClient, code = "ERR_QMTP_TLS"): Promise<string> {
@@ -32,21 +27,6 @@ describeWithOpenssl("a client with TLS", () => {
 		);
 		expect(error).toMatchObject({ name: "TransportError", code, cause: expect.any(Error) });
 		return error.message.replace(/:\d+/, ":PORT");
-	}
-
-	/** A client of a server on a socket without TLS, that does what the script says. */
-	async function plainServer(script: (socket: Socket) => void, connect = 20_000): Promise<QmtpClient> {
-		const server = createServer({ allowHalfOpen: true }, (socket) => {
-			socket.on("error", () => {});
-			script(socket);
-			onTestFinished(() => void socket.destroy());
-		});
-		await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-		onTestFinished(() => void server.close());
-		return clientOf((server.address() as { port: number }).port, {
-			...trusting,
-			timeouts: { connect },
-		});
 	}
 
 	describe("sends nothing to a server whose certificate", () => {
@@ -107,7 +87,9 @@ describeWithOpenssl("a client with TLS", () => {
 			],
 			["one that resets", (socket: Socket) => socket.once("data", () => socket.resetAndDestroy())],
 		])("%s", async (_, script) => {
-			if (script !== undefined) return expect(await refusal(await plainServer(script))).toBe(closed);
+			if (script !== undefined) {
+				return expect(await refusal(clientOf(await plainServer(script), trusting))).toBe(closed);
+			}
 			const bench = new Bench();
 			expect(await refusal(clientOf(await bench.port(), trusting))).toBe(closed);
 			expect((await bench.disconnected()).error).toMatchObject({ code: "ERR_NETSTRING_LENGTH_DIGIT" });
@@ -121,7 +103,7 @@ describeWithOpenssl("a client with TLS", () => {
 			],
 			["a server of QMTP that greets", (socket: Socket) => socket.write("20:Zcome back, later\r\n!,")],
 		])("%s", async (_, script) => {
-			expect(await refusal(await plainServer(script))).toBe(
+			expect(await refusal(clientOf(await plainServer(script), trusting))).toBe(
 				`${where}the server does not speak TLS on this port`,
 			);
 		});
@@ -155,7 +137,8 @@ describeWithOpenssl("a client with TLS", () => {
 
 		test("a server that says nothing, when timeouts.connect has passed", async () => {
 			const gone = new Gate();
-			const client = await plainServer((socket) => socket.resume().once("end", () => gone.open()), 300);
+			const port = await plainServer((socket) => socket.resume().once("end", () => gone.open()));
+			const client = clientOf(port, { ...trusting, timeouts: { connect: 300 } });
 			expect(await refusal(client, "ERR_QMTP_CONNECT_TIMEOUT")).toBe(
 				"no TLS with 127.0.0.1:PORT within 300 ms: the server says nothing; is this a port for TLS?",
 			);

@@ -1,45 +1,23 @@
 /** TLS of a client: whom it trusts, what it says when there is no TLS, and that all else is as without it. */
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
-import type { ConnectionOptions } from "node:tls";
-import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import type { Socket } from "node:net";
+import { describe, expect, test } from "vitest";
 import { QmtpClient } from "../../src/client/client.js";
 import { mail, recipients, statuses, unanswered } from "../support/client-mail.js";
+import { plainServer } from "../support/client-plain-server.js";
 import { noUnhandledRejections } from "../support/client-rejections.js";
 import { accept, acceptingServer, type ScriptedConnection } from "../support/client-server.js";
 import { Bench } from "../support/server-bench.js";
 import { Gate } from "../support/server-signal.js";
-import { type Certificates, certificates } from "../support/tls-bench.js";
-import { describeWithOpenssl } from "../support/tls-certificates.js";
+import { describeWithCertificates } from "../support/tls-bench.js";
 import { clientOf, ScriptedTlsServer } from "../support/tls-server.js";
 
 noUnhandledRejections();
 
 const answering = (connection: ScriptedConnection) => connection.answerAll();
 
-describeWithOpenssl("a client with TLS", () => {
-	let made: Certificates;
-	let trusting: { readonly tls: ConnectionOptions };
-
-	beforeAll(async () => {
-		made = await certificates();
-		trusting = { tls: { ca: made.ca.cert } };
-	});
-
-	/** A client of a server on a socket without TLS, that does what the script says. */
-	async function plainServer(script: (socket: Socket) => void, connect = 20_000): Promise<QmtpClient> {
-		const server = createServer({ allowHalfOpen: true }, (socket) => {
-			socket.on("error", () => {});
-			script(socket);
-			onTestFinished(() => void socket.destroy());
-		});
-		await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-		onTestFinished(() => void server.close());
-		return clientOf((server.address() as { port: number }).port, {
-			...trusting,
-			timeouts: { connect },
-		});
-	}
+describeWithCertificates("a client with TLS", (made) => {
+	const trusting = { tls: made.trusting };
 
 	describe("sends:", () => {
 		test("pipelined, with several recipients, streams and files of any size", async () => {
@@ -149,7 +127,8 @@ describeWithOpenssl("a client with TLS", () => {
 
 	test("destroy() ends a handshake under way", async () => {
 		const greeted = new Gate<Socket>();
-		const client = await plainServer((socket) => socket.once("data", () => greeted.open(socket)));
+		const port = await plainServer((socket) => socket.once("data", () => greeted.open(socket)));
+		const client = clientOf(port, trusting);
 		const sending = client.send(mail());
 		const socket = await greeted.promise;
 		client.destroy();

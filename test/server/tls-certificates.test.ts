@@ -1,12 +1,12 @@
 /** `relayForCertificates`: whose certificate lets relay. */
 import type { ConnectionOptions } from "node:tls";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Peer, PeerTls } from "../../src/protocol/peer.js";
 import { relayForCertificates } from "../../src/server/certificates.js";
 import { Bench, PEER } from "../support/server-bench.js";
 import { mail } from "../support/server-client.js";
-import { type Certificates, certificates, tlsClient } from "../support/tls-bench.js";
-import { describeWithOpenssl, selfSigned, type TestCertificate } from "../support/tls-certificates.js";
+import { describeWithCertificates, tlsClient } from "../support/tls-bench.js";
+import { selfSigned, type TestCertificate } from "../support/tls-certificates.js";
 
 const FINGERPRINT = Array.from({ length: 32 }, (_, index) => (index + 160).toString(16).toUpperCase()).join(
 	":",
@@ -55,13 +55,7 @@ describe("relayForCertificates", () => {
 	);
 });
 
-describeWithOpenssl("relayForCertificates at a server", () => {
-	let made: Certificates;
-
-	beforeAll(async () => {
-		made = await certificates();
-	});
-
+describeWithCertificates("relayForCertificates at a server", (made) => {
 	/** Whether a client may send anywhere. */
 	async function relays(
 		entry: string,

@@ -1,27 +1,17 @@
 /** Handshakes of a server that fail: what is told of them, and what bounds them. */
 import type { Socket } from "node:net";
-import type { ConnectionOptions } from "node:tls";
-import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { Peer } from "../../src/protocol/peer.js";
 import { bytesOf } from "../support/bytes.js";
 import { Bench, type BenchOptions } from "../support/server-bench.js";
 import { mail } from "../support/server-client.js";
 import { turns } from "../support/server-signal.js";
-import { type Certificates, certificates, plainClient, tlsClient } from "../support/tls-bench.js";
-import { describeWithOpenssl, selfSigned } from "../support/tls-certificates.js";
+import { describeWithCertificates, plainClient, tlsClient } from "../support/tls-bench.js";
+import { selfSigned } from "../support/tls-certificates.js";
 
-describeWithOpenssl("a server with TLS", () => {
-	let made: Certificates;
-	let trusting: ConnectionOptions;
-
-	beforeAll(async () => {
-		made = await certificates();
-		trusting = { ca: made.ca.cert };
-	});
-
-	function secureBench(options: BenchOptions = {}): Bench {
-		return new Bench({ tls: made.server, ...options });
-	}
+describeWithCertificates("a server with TLS", (made) => {
+	const { trusting } = made;
+	const secureBench = (options?: BenchOptions) => new Bench({ tls: made.server, ...options });
 
 	describe("tells of a handshake that fails, which is the client's fault:", () => {
 		/** The only report, and no fault is told: the bench sees to that. */
@@ -37,6 +27,11 @@ describeWithOpenssl("a server with TLS", () => {
 		test.each([
 			["a plain QMTP client", (socket: Socket) => socket.write(bytesOf(mail()))],
 			["a client of HTTP", (socket: Socket) => socket.write("GET / HTTP/1.0\r\n\r\n")],
+			["a client of an HTTP proxy", (socket: Socket) => socket.write("CONNECT a.test:1 HTTP/1.1\r\n\r\n")],
+			["a client of SMTP", (socket: Socket) => socket.write("EHLO client.test\r\n")],
+			["a PROXY header", (socket: Socket) => socket.write("PROXY TCP4 192.0.2.7 192.0.2.1 40000 209\r\n")],
+			["data where a handshake is due", (socket: Socket) => socket.write(Buffer.from("170303000141", "hex"))],
+			["a record that is too long", (socket: Socket) => socket.write(Buffer.from("c80301001441", "hex"))],
 		])("%s", async (_, speak) => {
 			const bench = secureBench();
 			const client = await plainClient(bench);

@@ -1,23 +1,14 @@
 import type { ConnectionOptions } from "node:tls";
-import { beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Bench, type BenchOptions } from "../support/server-bench.js";
 import { mail } from "../support/server-client.js";
 import { turns } from "../support/server-signal.js";
-import { type Certificates, certificates, tlsClient } from "../support/tls-bench.js";
-import { describeWithOpenssl, selfSigned } from "../support/tls-certificates.js";
+import { describeWithCertificates, tlsClient } from "../support/tls-bench.js";
+import { selfSigned } from "../support/tls-certificates.js";
 
-describeWithOpenssl("a server with TLS", () => {
-	let made: Certificates;
-	let trusting: ConnectionOptions;
-
-	beforeAll(async () => {
-		made = await certificates();
-		trusting = { ca: made.ca.cert };
-	});
-
-	function secureBench(options: BenchOptions = {}): Bench {
-		return new Bench({ tls: made.server, ...options });
-	}
+describeWithCertificates("a server with TLS", (made) => {
+	const { trusting } = made;
+	const secureBench = (options?: BenchOptions) => new Bench({ tls: made.server, ...options });
 
 	describe("updateSecureContext()", () => {
 		async function certificateOf(bench: Bench, options: ConnectionOptions): Promise<string> {

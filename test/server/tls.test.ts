@@ -1,29 +1,20 @@
 /** TLS of a server: what clients get over it, how connections end, and streams that others made. */
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
-import { type ConnectionOptions, createServer as createTlsServer } from "node:tls";
-import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { createServer as createTlsServer } from "node:tls";
+import { describe, expect, onTestFinished, test } from "vitest";
 import type { Peer } from "../../src/protocol/peer.js";
 import { QmtpServer } from "../../src/server/server.js";
 import { Bench, type BenchOptions } from "../support/server-bench.js";
 import { mail } from "../support/server-client.js";
 import { TestQueue } from "../support/server-queue.js";
 import { turns } from "../support/server-signal.js";
-import { type Certificates, certificates, closed, tlsClient, tlsSocket } from "../support/tls-bench.js";
-import { describeWithOpenssl, selfSigned } from "../support/tls-certificates.js";
+import { closed, describeWithCertificates, tlsClient, tlsSocket } from "../support/tls-bench.js";
+import { selfSigned } from "../support/tls-certificates.js";
 
-describeWithOpenssl("a server with TLS", () => {
-	let made: Certificates;
-	let trusting: ConnectionOptions;
-
-	beforeAll(async () => {
-		made = await certificates();
-		trusting = { ca: made.ca.cert };
-	});
-
-	function secureBench(options: BenchOptions = {}): Bench {
-		return new Bench({ tls: made.server, ...options });
-	}
+describeWithCertificates("a server with TLS", (made) => {
+	const { trusting } = made;
+	const secureBench = (options?: BenchOptions) => new Bench({ tls: made.server, ...options });
 
 	describe("speaks it from the first byte:", () => {
 		test("a client gets its answers, and the peer tells of TLS", async () => {

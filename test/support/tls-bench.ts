@@ -4,7 +4,12 @@ import { connect, type Socket } from "node:net";
 import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
 import type { Bench } from "./server-bench.js";
 import type { TestClient } from "./server-client.js";
-import { authority, type TestAuthority, type TestCertificate } from "./tls-certificates.js";
+import {
+	authority,
+	describeWithOpenssl,
+	type TestAuthority,
+	type TestCertificate,
+} from "./tls-certificates.js";
 
 /** Certificates for one file of tests. */
 export interface Certificates {
@@ -13,6 +18,8 @@ export interface Certificates {
 	readonly server: TestCertificate;
 	/** Of the same authority, common name `client.test`, DNS names `one.client.test` and `two.client.test`. */
 	readonly client: TestCertificate;
+	/** Of a client that trusts the authority. */
+	readonly trusting: ConnectionOptions;
 }
 
 /** Makes them. */
@@ -22,7 +29,12 @@ export async function certificates(): Promise<Certificates> {
 		ca.issue({ name: "mx.test", names: "DNS:mx.test,IP:127.0.0.1" }),
 		ca.issue({ name: "client.test", names: "DNS:one.client.test,DNS:two.client.test" }),
 	]);
-	return { ca, server, client };
+	return { ca, server, client, trusting: { ca: ca.cert } };
+}
+
+/** Tests that need certificates, which are there when the suite is set up. Without openssl they are skipped. */
+export function describeWithCertificates(name: string, suite: (made: Certificates) => void): void {
+	describeWithOpenssl(name, async () => suite(await certificates()));
 }
 
 /** A plain connection to a bench's server. */

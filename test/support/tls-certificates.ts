@@ -73,7 +73,7 @@ async function issue(
 }
 
 /** Tests that need certificates; without openssl they are skipped, but not where all must run. */
-export function describeWithOpenssl(name: string, suite: () => void): void {
+export function describeWithOpenssl(name: string, suite: () => void | Promise<void>): void {
 	try {
 		execFileSync("openssl", ["version"], { stdio: "ignore" });
 	} catch {

@@ -5,7 +5,13 @@ import type { ServerOptions } from "../../server/options.js";
 import { QmtpServer } from "../../server/server.js";
 import { type Arguments, WrongUse, wholeNumber } from "../command.js";
 import { follow, type Log } from "../log.js";
-import { certificateText, readTlsFiles, type TlsFileContents, type TlsFiles, tlsFiles } from "./tls-files.js";
+import {
+	certificateText,
+	readTlsFiles,
+	type TlsFileContents,
+	type TlsFiles,
+	tlsFiles,
+} from "../tls-files.js";
 
 /** Where the door is to be, and with which files. */
 export interface TlsDoorSettings {

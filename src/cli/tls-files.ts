@@ -1,7 +1,7 @@
 /** Certificates and keys that options of the command line name, read so that what is wrong with them is said plainly. */
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { type Arguments, type Option, WrongUse } from "../command.js";
+import { type Arguments, type Option, WrongUse } from "./command.js";
 
 /** The files that were named. */
 export interface TlsFiles {
