@@ -32,13 +32,22 @@ export {
 export { deliveryWritable, writableDelivery } from "./queue/adapters.js";
 export type { Delivery, Queue } from "./queue/queue.js";
 export { relayForCertificates } from "./server/certificates.js";
+export {
+	ConnectionLimit,
+	type ConnectionLimiter,
+	type ConnectionLimits,
+	type NoPlace,
+	type Place,
+} from "./server/connection-limit.js";
 export { acceptAnyone, recipientDomains, recipientsOf, type ServerHooks } from "./server/hooks.js";
+export type { ListenTarget } from "./server/listening.js";
 export type { ServerLimits, ServerOptions, ServerTimeouts } from "./server/options.js";
+export type { ServerConnectionMessage, ServerPackageTrace } from "./server/package-trace.js";
 export type { DisconnectReport, FaultContext, PackageReport } from "./server/reports.js";
 export {
 	type CloseOptions,
-	type ListenTarget,
 	QmtpServer,
 	type ServerEvents,
 } from "./server/server.js";
+export type { ServerStats } from "./server/stats.js";
 export type { WebStreamPair } from "./server/transport.js";

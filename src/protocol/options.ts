@@ -55,4 +55,4 @@ export function textOption(name: string, value: string | undefined): string {
 }
 
 const UNASKED = new Set<unknown>([undefined, null, false]);
-const MAY_BE_ZERO = new Set(["messageBytes", "addressBytes"]);
+const MAY_BE_ZERO = new Set(["messageBytes", "addressBytes", "waitingConnections", "bytesPerSecond"]);

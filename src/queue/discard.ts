@@ -14,6 +14,7 @@ export function discardQueue(): Queue {
 }
 
 class DiscardDelivery implements Delivery {
+	readonly keepsBytes = false;
 	readonly #message: MessageInfo;
 
 	constructor(message: MessageInfo) {

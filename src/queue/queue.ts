@@ -30,6 +30,13 @@ export interface Queue {
 /** One message on its way into a queue. */
 export interface Delivery {
 	/**
+	 * False if it keeps none of the bytes that it was given once `write` has returned, or the promise of that has resolved.
+	 * Servers bound what is in memory: without it they take bytes as kept until `write` has made them wait twice after
+	 * those, or `commit` or `abort` has settled.
+	 * @defaultValue true
+	 */
+	readonly keepsBytes?: boolean;
+	/**
 	 * Hands over the next bytes of the message. Nobody changes them from now on: the queue may keep the view, which
 	 * pins the chunk around it, and must not write into it.
 	 *

@@ -7,6 +7,7 @@ import type { Envelope } from "../protocol/envelope.js";
 import type { MessageInfo } from "../protocol/message-info.js";
 import { deferred, type QmtpResponse, rejected } from "../protocol/response.js";
 import type { Delivery, Queue } from "../queue/queue.js";
+import type { PackageBytes } from "./package-bytes.js";
 import { FAULT, NOT_ANSWERED } from "./refusals.js";
 
 /** Nothing, or a promise if the session must wait before the next step. */
@@ -26,11 +27,14 @@ export class Intake {
 	readonly #queue: Queue;
 	readonly #message: MessageInfo;
 	readonly #tell: TellFault;
+	readonly #bytes: PackageBytes | null;
 	#delivery: Delivery | null = null;
 	#opening = false; // `open` was called and has not returned
 	#aborted: Error | null = null;
 
-	constructor(queue: Queue, message: MessageInfo, tell: TellFault) {
+	/** @param bytes - Counts what the delivery keeps in memory, if somebody does. */
+	constructor(queue: Queue, message: MessageInfo, tell: TellFault, bytes: PackageBytes | null = null) {
+		this.#bytes = bytes;
 		this.#queue = queue;
 		this.#message = message;
 		this.#tell = tell;
@@ -63,7 +67,11 @@ export class Intake {
 		if (delivery === null) return;
 		try {
 			const wait = delivery.write(bytes);
-			return wait?.then(undefined, (error: unknown) => this.#writeFailed(error));
+			if (delivery.keepsBytes !== false || wait !== undefined) this.#bytes?.keep();
+			return wait?.then(
+				() => this.#waited(delivery),
+				(error: unknown) => this.#writeFailed(error),
+			);
 		} catch (error) {
 			return this.#writeFailed(error);
 		}
@@ -73,12 +81,15 @@ export class Intake {
 	commit(envelope: Envelope, use: UseAnswers): void {
 		const delivery = this.#delivery as Delivery;
 		this.#delivery = null;
-		const failed = (error: unknown) => use([], failure(error, this.#tell));
+		const failed = (error: unknown) => {
+			this.#bytes?.letGoBody();
+			use([], failure(error, this.#tell));
+		};
 		try {
-			Promise.resolve(delivery.commit(envelope)).then(
-				(answers) => use(this.#checked(answers, envelope.recipients.length), NOT_ANSWERED),
-				failed,
-			);
+			Promise.resolve(delivery.commit(envelope)).then((answers) => {
+				this.#bytes?.letGoBody();
+				use(this.#checked(answers, envelope.recipients.length), NOT_ANSWERED);
+			}, failed);
 		} catch (error) {
 			failed(error);
 		}
@@ -101,6 +112,11 @@ export class Intake {
 		if (first !== null) return this.write(first);
 	}
 
+	#waited(delivery: Delivery): void {
+		if (delivery.keepsBytes === false) this.#bytes?.letGoBody();
+		else this.#bytes?.waited();
+	}
+
 	#openFailed(error: unknown): void {
 		this.#opening = false;
 		this.refusal = failure(error, this.#tell);
@@ -116,10 +132,14 @@ export class Intake {
 		const delivery = this.#delivery;
 		this.#delivery = null;
 		if (delivery === null) return;
+		const ended = () => this.#bytes?.letGoBody();
 		try {
-			return Promise.resolve(delivery.abort(reason)).catch((error) => this.#tell(asError(error)));
+			return Promise.resolve(delivery.abort(reason))
+				.catch((error) => this.#tell(asError(error)))
+				.then(ended);
 		} catch (error) {
 			this.#tell(asError(error));
+			ended();
 		}
 	}
 

@@ -6,10 +6,14 @@ import { type AddressEncoding, addressEncodingOption } from "../protocol/envelop
 import { DEFAULT_PACKAGE_LIMITS, type PackageLimits } from "../protocol/limits.js";
 import { onlyOptions, withDefaults } from "../protocol/options.js";
 import type { Queue } from "../queue/queue.js";
+import { ConnectionLimit, type ConnectionLimiter } from "./connection-limit.js";
 import type { ServerHooks } from "./hooks.js";
 import { trustedProxies } from "./proxy/trusted.js";
 
-/** How much a server takes. All are finite, and none may be zero but `messageBytes` and `addressBytes`. */
+/**
+ * How much a server takes. All defaults but one are finite. None may be zero but `messageBytes`, `addressBytes`,
+ * `waitingConnections` and `bytesPerSecond`.
+ */
 export interface ServerLimits extends PackageLimits {
 	/**
 	 * Recipients of one package that are taken; those beyond it get Z.
@@ -22,10 +26,40 @@ export interface ServerLimits extends PackageLimits {
 	 */
 	readonly pipelined: number;
 	/**
-	 * Connections at once; the newest is closed.
+	 * Connections at once; the newest is closed, or waits (see `waitingConnections`).
 	 * @defaultValue 61
 	 */
 	readonly connections: number;
+	/**
+	 * Connections at once from one IPv4 address, or from one /64 network of IPv6; the newest is closed. Behind a proxy
+	 * it is the address that the proxy tells. Connections that wait count too.
+	 * @defaultValue Infinity
+	 */
+	readonly connectionsPerAddress: number;
+	/**
+	 * Connections beyond `connections` that are accepted, and not read until one of the others ends; at most for
+	 * `timeouts.idle`.
+	 * @defaultValue 0
+	 */
+	readonly waitingConnections: number;
+	/**
+	 * The least that a client must send while the server waits for the rest of a package, in bytes a second, averaged
+	 * over `timeouts.slow` once `timeouts.grace` is over. 0 allows any.
+	 * @defaultValue 1024
+	 */
+	readonly bytesPerSecond: number;
+	/**
+	 * Bytes in memory for all connections: chunks of which a delivery keeps a part, envelopes, and what goes with each
+	 * package that is not answered. Beyond it nobody is read from, but for one package at a time. What Node reads ahead
+	 * is not in it: up to 320 KiB for each connection that is not read from.
+	 * @defaultValue 67108864 (64 MiB)
+	 */
+	readonly heldBytes: number;
+	/**
+	 * Of these, bytes for one connection. Beyond it that connection is not read from while it is owed answers.
+	 * @defaultValue 16777216 (16 MiB)
+	 */
+	readonly heldBytesPerConnection: number;
 }
 
 /** How long a server waits, in milliseconds. `Infinity` is allowed. */
@@ -50,6 +84,16 @@ export interface ServerTimeouts {
 	 * @defaultValue 5000
 	 */
 	readonly linger: number;
+	/**
+	 * Over which the speed of a client is averaged; see `limits.bytesPerSecond`.
+	 * @defaultValue 60000 (1 minute)
+	 */
+	readonly slow: number;
+	/**
+	 * In which a new client may be slow: what the server has waited for it within packages.
+	 * @defaultValue 30000
+	 */
+	readonly grace: number;
 }
 
 /** Options of a `QmtpServer`. */
@@ -76,6 +120,11 @@ export interface ServerOptions {
 	readonly addressEncoding?: AddressEncoding;
 	/** How much the server takes. */
 	readonly limits?: Partial<ServerLimits>;
+	/**
+	 * One limit of connections that several servers share, in place of those in `limits`. What is given to `serve()` does
+	 * not count.
+	 */
+	readonly connectionLimit?: ConnectionLimiter;
 	/** How long it waits, in milliseconds. */
 	readonly timeouts?: Partial<ServerTimeouts>;
 	/**
@@ -100,6 +149,7 @@ export interface ServerSettings {
 	readonly received: boolean;
 	readonly addressEncoding: AddressEncoding;
 	readonly limits: ServerLimits;
+	readonly connectionLimit: ConnectionLimiter;
 	readonly timeouts: ServerTimeouts;
 	readonly tls: TlsOptions | null;
 	/** Whether the connections of an address begin with a PROXY header. */
@@ -112,13 +162,15 @@ export function serverSettings(options: ServerOptions): ServerSettings {
 		throw new UsageError("ERR_QMTP_OPTION", "a server needs a queue: new QmtpServer({ queue })");
 	}
 	onlyOptions(options, NAMES);
+	const limits = withDefaults("limits", DEFAULT_LIMITS, options.limits);
 	return {
 		queue: options.queue,
 		hooks: options.hooks ?? {},
 		hostname: options.hostname ?? osHostname(),
 		received: options.received ?? true,
 		addressEncoding: addressEncodingOption(options.addressEncoding),
-		limits: withDefaults("limits", DEFAULT_LIMITS, options.limits),
+		limits,
+		connectionLimit: options.connectionLimit ?? new ConnectionLimit(limits),
 		timeouts: withDefaults("timeouts", DEFAULT_TIMEOUTS, options.timeouts),
 		tls: tlsOption(options.tls),
 		isProxy: trustedProxies(options.proxyProtocol ?? false),
@@ -146,6 +198,7 @@ const NAMES = [
 	"received",
 	"addressEncoding",
 	"limits",
+	"connectionLimit",
 	"timeouts",
 	"tls",
 	"proxyProtocol",
@@ -156,6 +209,11 @@ const DEFAULT_LIMITS: ServerLimits = {
 	recipients: 10_000,
 	pipelined: 1000,
 	connections: 61,
+	connectionsPerAddress: Number.POSITIVE_INFINITY,
+	waitingConnections: 0,
+	bytesPerSecond: 1024,
+	heldBytes: 64 * 1024 * 1024,
+	heldBytesPerConnection: 16 * 1024 * 1024,
 };
 
 const MINUTE = 60_000;
@@ -165,4 +223,6 @@ const DEFAULT_TIMEOUTS: ServerTimeouts = {
 	session: 60 * MINUTE,
 	commit: 10 * MINUTE,
 	linger: 5000,
+	slow: MINUTE,
+	grace: 30_000,
 };

@@ -2,22 +2,23 @@
  * The server: sockets in, sessions out. What a session does is in session.ts, what a package goes through in
  * transaction.ts.
  */
-import { type AddressInfo, createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { SecureContextOptions, TLSSocket } from "node:tls";
+import type { SecureContextOptions } from "node:tls";
 import { EventEmitter } from "eventemitter3";
-import { TransportError, UsageError } from "../errors.js";
+import { ProtocolError, type TransportError, UsageError } from "../errors.js";
 import type { Peer } from "../protocol/peer.js";
 import { Timers } from "../timers.js";
+import { Entrance } from "./entrance.js";
+import { HeldBytes } from "./held-bytes.js";
+import { addressOf, type ListenTarget, openListener } from "./listening.js";
 import { newMessageId } from "./message-id.js";
 import { type ServerOptions, type ServerSettings, serverSettings } from "./options.js";
+import { publishConnection } from "./package-trace.js";
 import { socketPeer } from "./peer.js";
-import { proxiedPeer } from "./proxy/peer.js";
-import { readProxyHeader } from "./proxy/read.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
 import { Session, type SessionContext } from "./session.js";
-import { TlsAcceptor } from "./tls.js";
-import { tlsPeer } from "./tls-peer.js";
+import { Counts, type ServerStats } from "./stats.js";
 import { openTransport, type WebStreamPair } from "./transport.js";
 
 /**
@@ -29,6 +30,8 @@ export interface ServerEvents {
 	listening: (address: AddressInfo | string) => void;
 	/** A client has connected; with TLS, its handshake is done, or has failed: then `disconnect` follows at once. */
 	connection: (peer: Peer) => void;
+	/** A connection was closed at once: there are as many as may be (`ERR_QMTP_CONNECTION_LIMIT`). */
+	refused: (peer: Peer, error: TransportError) => void;
 	/** A package has its responses; they may not have been sent yet. */
 	package: (report: PackageReport) => void;
 	/** A connection has ended. */
@@ -40,21 +43,6 @@ export interface ServerEvents {
 	fault: (error: Error, context: FaultContext) => void;
 	/** The server has closed, and all its connections have ended. */
 	close: () => void;
-}
-
-/** Where to listen: a port, a path of a Unix socket, or a descriptor that listens already. */
-export interface ListenTarget {
-	/**
-	 * 0 picks a free one.
-	 * @defaultValue 209
-	 */
-	readonly port?: number;
-	/** An address of this host; all addresses if it is left out. */
-	readonly host?: string;
-	/** The path of a Unix socket to make. */
-	readonly path?: string;
-	/** A descriptor that listens already. */
-	readonly fd?: number;
 }
 
 /** Options of `server.close()`. */
@@ -77,25 +65,39 @@ export interface CloseOptions {
 export class QmtpServer extends EventEmitter<ServerEvents> {
 	readonly #settings: ServerSettings;
 	readonly #timers: Timers;
+	readonly #counts = new Counts();
+	readonly #heldBytes: HeldBytes;
 	readonly #context: SessionContext;
 	readonly #listeners = new Set<Server>();
 	readonly #sessions = new Map<Session, Promise<void>>();
-	readonly #accepted = new Set<Promise<void>>(); // sockets that a listener of ours accepted, until they are done with
-	readonly #headers = new Set<Socket>(); // of which a PROXY header is being read
-	readonly #tls: TlsAcceptor | null;
+	readonly #entrance: Entrance;
 	#closing: Promise<void> | null = null;
 
 	/** @throws UsageError `ERR_QMTP_OPTION` if the options make no sense. */
 	constructor(options: ServerOptions) {
 		super();
 		this.#settings = serverSettings(options);
-		const { tls, timeouts } = this.#settings;
-		this.#tls = tls === null ? null : new TlsAcceptor(tls, Math.min(timeouts.idle, HANDSHAKE_TIMEOUT));
+		const { limits, timeouts } = this.#settings;
 		this.#timers = new Timers(Math.min(...Object.values(timeouts)));
+		this.#heldBytes = new HeldBytes(limits.heldBytes);
+		this.#entrance = new Entrance({
+			settings: this.#settings,
+			start: (stream, peer) => this.#start(stream, peer),
+			failed: (peer, error) => {
+				this.#connected(peer);
+				this.#disconnected({ peer, packages: 0, error });
+			},
+			refused: (peer, error) => {
+				this.#counts.refused++;
+				this.#tell("refused", peer, error);
+			},
+		});
 		const server = this;
 		this.#context = {
 			settings: this.#settings,
 			timers: this.#timers,
+			counts: this.#counts,
+			heldBytes: this.#heldBytes,
 			newId: newMessageId,
 			get reportsPackages() {
 				return server.listenerCount("package") > 0;
@@ -107,7 +109,23 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 
 	/** Connections at the moment, those whose PROXY header or TLS handshake is under way among them. */
 	get connections(): number {
-		return this.#sessions.size + this.#headers.size + (this.#tls?.handshakes ?? 0);
+		return this.#sessions.size + this.#entrance.connections;
+	}
+
+	/** What the server has counted, and what there is now. It costs no more than making the object. */
+	stats(): ServerStats {
+		const { connections: accepted, refused, packages: answered, committing, responses } = this.#counts;
+		const { bodyBytes, faults, protocolErrors } = this.#counts;
+		const { connections: open, waiting } = { connections: this.connections, waiting: this.#entrance.waiting };
+		return {
+			connections: { open, waiting, accepted, refused },
+			packages: { answered, committing },
+			responses: { accepted: responses.K, deferred: responses.Z, rejected: responses.D },
+			bodyBytes,
+			heldBytes: this.#heldBytes.total,
+			faults,
+			protocolErrors,
+		};
 	}
 
 	/**
@@ -122,30 +140,12 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	listen(target: ListenTarget): Promise<AddressInfo | string>;
 	async listen(target: ListenTarget = {}): Promise<AddressInfo | string> {
 		this.#assertOpen();
-		// A client's end of input must not end our side; and small reads would cost more than the parsing.
-		const listener = createServer({
-			allowHalfOpen: true,
-			noDelay: true,
-			highWaterMark: SOCKET_HIGH_WATER_MARK,
-		});
-		listener.on("connection", (socket) => this.#accept(socket, listener));
-		const { path, fd, host, port = DEFAULT_PORT } = target;
-		let options: ListenOptions & { fd?: number };
-		if (fd !== undefined) options = { fd };
-		else if (path !== undefined) options = { path };
-		else options = host === undefined ? { port } : { port, host };
-		await new Promise<void>((resolve, reject) => {
-			listener.once("error", reject);
-			listener.listen(options, resolve); // it throws what it can tell at once
-		}).catch((cause) => {
-			throw listenError(options, cause);
-		});
-		listener.removeAllListeners("error");
+		const listener = await openListener(target, (socket, isLocal) => this.#entrance.accept(socket, isLocal));
 		listener.on("error", (error) => this.#fault(error, {}));
 		if (this.#closing !== null) listener.close();
 		this.#assertOpen();
 		this.#listeners.add(listener);
-		const address = listener.address() as AddressInfo | string;
+		const address = addressOf(listener);
 		this.#tell("listening", address);
 		return address;
 	}
@@ -171,11 +171,7 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	 * the server was made without `tls`.
 	 */
 	updateSecureContext(options: SecureContextOptions): void {
-		if (this.#tls === null) {
-			const message = "the server speaks no TLS: give it the option tls when it is made";
-			throw new UsageError("ERR_QMTP_SERVER_STATE", message);
-		}
-		this.#tls.update(options);
+		this.#entrance.updateSecureContext(options);
 	}
 
 	/**
@@ -199,58 +195,9 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 		return this.close();
 	}
 
-	#accept(socket: Socket, listener: Server): void {
-		// A client that has reset the connection already has no address any more. No rule for addresses would find it.
-		const isNobody = socket.remoteAddress === undefined && typeof listener.address() === "object";
-		if (isNobody || this.#closing !== null || this.#accepted.size >= this.#settings.limits.connections) {
-			socket.destroy();
-			return;
-		}
-		const peer = socketPeer(socket);
-		const isProxy = this.#settings.isProxy(peer.remoteAddress);
-		const ended = isProxy ? this.#behindProxy(socket, peer) : this.#begin(socket, peer);
-		this.#accepted.add(ended);
-		ended.then(() => this.#accepted.delete(ended));
-	}
-
-	/** Reads who the client is, first. */
-	async #behindProxy(socket: Socket, proxy: Peer): Promise<void> {
-		let peer: Peer;
-		this.#headers.add(socket);
-		try {
-			const timeout = Math.min(this.#settings.timeouts.idle, HANDSHAKE_TIMEOUT);
-			peer = proxiedPeer(proxy, await readProxyHeader(socket, { timeout }));
-		} catch (error) {
-			this.#tell("connection", proxy);
-			this.#tell("disconnect", { peer: proxy, packages: 0, error: error as Error });
-			return;
-		} finally {
-			this.#headers.delete(socket);
-		}
-		if (this.#closing === null) await this.#begin(socket, peer);
-		else socket.destroy();
-	}
-
-	#begin(socket: Socket, peer: Peer): Promise<void> {
-		return this.#tls === null ? this.#start(socket, peer) : this.#secure(this.#tls, socket, peer);
-	}
-
-	/** Speaks TLS first. */
-	async #secure(tls: TlsAcceptor, socket: Socket, peer: Peer): Promise<void> {
-		let stream: TLSSocket;
-		try {
-			stream = await tls.secure(socket);
-		} catch (error) {
-			this.#tell("connection", peer);
-			this.#tell("disconnect", { peer, packages: 0, error: error as TransportError });
-			return;
-		}
-		const secured = tlsPeer(stream);
-		await this.#start(stream, secured === undefined ? peer : { ...peer, tls: secured });
-	}
-
 	#start(stream: Duplex | WebStreamPair, peer: Peer): Promise<void> {
 		const session = new Session(openTransport(stream), peer, this.#context);
+		this.#counts.connections++;
 		// First it stands among the sessions, then others hear of it: a listener or a hook may close the server.
 		const ended = Promise.resolve().then(() => this.#run(session, peer));
 		this.#sessions.set(session, ended);
@@ -259,22 +206,31 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	}
 
 	async #run(session: Session, peer: Peer): Promise<void> {
-		this.#tell("connection", peer);
+		this.#connected(peer);
 		const report = await session.run();
 		this.#sessions.delete(session);
+		this.#disconnected(report);
+	}
+
+	#connected(peer: Peer): void {
+		publishConnection(peer);
+		this.#tell("connection", peer);
+	}
+
+	#disconnected(report: DisconnectReport): void {
+		if (report.error instanceof ProtocolError) this.#counts.protocolErrors++;
 		this.#tell("disconnect", report);
 	}
 
 	async #close(timeout: number): Promise<void> {
 		const closed = [...this.#listeners].map((listener) => new Promise((resolve) => listener.close(resolve)));
-		this.#tls?.destroy(); // no mail has begun there, and in what comes next
-		for (const socket of this.#headers) socket.destroy();
+		const entered = this.#entrance.close();
 		for (const session of this.#sessions.keys()) session.close();
 		const destroy = () => {
 			for (const session of this.#sessions.keys()) session.destroy();
 		};
 		const late = timeout > LONGEST_TIMER ? undefined : setTimeout(destroy, timeout);
-		await Promise.all([...this.#sessions.values(), ...this.#accepted, ...closed]);
+		await Promise.all([...this.#sessions.values(), entered, ...closed]);
 		clearTimeout(late);
 		this.#tell("close");
 	}
@@ -284,6 +240,7 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	}
 
 	#fault(error: Error, context: FaultContext): void {
+		this.#counts.faults++;
 		if (this.listenerCount("fault") === 0) console.error("qmtp: fault:", error);
 		else this.#tell("fault", error, context);
 	}
@@ -299,25 +256,5 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	}
 }
 
-function listenError(options: ListenOptions & { fd?: number }, cause: NodeJS.ErrnoException): TransportError {
-	const { fd, path, host = "*", port } = options;
-	const where = fd === undefined ? (path ?? `${host}:${port}`) : `descriptor ${fd}`;
-	const privileged = cause.code === "EACCES" && port !== undefined && port < 1024;
-	const reason =
-		(REASONS[cause.code ?? ""] ?? cause.message) + (privileged ? ": ports below 1024 are root's" : "");
-	return new TransportError("ERR_QMTP_LISTEN", `cannot listen on ${where}: ${reason}`, { cause });
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-	EADDRINUSE: "the address is in use already",
-	EACCES: "permission denied",
-	EADDRNOTAVAIL: "the address is not one of this host's",
-	ENOTFOUND: "there is no host by that name",
-};
-
-const DEFAULT_PORT = 209;
 const CLOSE_TIMEOUT = 30_000;
-const HANDSHAKE_TIMEOUT = 30_000;
 const LONGEST_TIMER = 2 ** 31 - 1; // what is longer Node makes 1 ms
-// Node 20's own is 16 KiB, less than one read of a socket.
-const SOCKET_HIGH_WATER_MARK = 256 * 1024;

@@ -23,12 +23,17 @@ import type { QmtpResponse } from "../protocol/response.js";
 import { ServerConnection } from "../protocol/server-connection.js";
 import type { Timed, Timers } from "../timers.js";
 import { Answers } from "./answers.js";
+import { AFTER_PACKAGE, DESTROYED, Ending, NOW, RUNNING } from "./ending.js";
+import { ConnectionBytes, type HeldBytes } from "./held-bytes.js";
 import { asError, type Wait } from "./intake.js";
 import type { ServerSettings } from "./options.js";
+import { Pace } from "./pace.js";
+import { PackageTrace } from "./package-trace.js";
 import { ReceivedField } from "./received.js";
 import { NOT_AUTHORIZED } from "./refusals.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
 import { NO_RIGHTS, rightsOf } from "./rights.js";
+import type { Counts } from "./stats.js";
 import { Transaction, type TransactionContext } from "./transaction.js";
 import { INTERRUPTED, type Transport } from "./transport.js";
 
@@ -36,6 +41,8 @@ import { INTERRUPTED, type Transport } from "./transport.js";
 export interface SessionContext {
 	readonly settings: ServerSettings;
 	readonly timers: Timers;
+	readonly counts: Counts;
+	readonly heldBytes: HeldBytes;
 	/** A new name for a message. */
 	newId(): string;
 	/** True if somebody listens to `package` events. */
@@ -48,6 +55,8 @@ export interface SessionContext {
 export class Session implements Timed, TransactionContext {
 	readonly settings: ServerSettings;
 	readonly peer: Peer;
+	readonly bytes: ConnectionBytes;
+	readonly counts: Counts;
 	messageBytes: number;
 	refusal: QmtpResponse | null = null;
 	received: Uint8Array | null = null;
@@ -59,13 +68,12 @@ export class Session implements Timed, TransactionContext {
 	#connection: ServerConnection;
 	#answers: Answers;
 	#access: AccessRights = NO_RIGHTS;
+	readonly #ending: Ending;
+	readonly #pace: Pace;
 	#transaction: Transaction | null = null; // the package being read
-	#stopping: Stopping = RUNNING;
-	#error: Error | null = null; // why it ends
-	#wake: (() => void) | null = null; // ends the wait under way
 	#reading = false; // waiting for input, or for the client to read
 	#inputEnded = false;
-	#active: number; // when it began to
+	#active: number; // when it began to wait
 	#endBy = Number.POSITIVE_INFINITY; // when the present step of ending has lasted too long
 
 	constructor(transport: Transport, peer: Peer, context: SessionContext) {
@@ -77,8 +85,14 @@ export class Session implements Timed, TransactionContext {
 		this.#receivedField = context.settings.received
 			? new ReceivedField(peer, context.settings.hostname)
 			: null;
+		const { limits, timeouts } = this.settings;
+		this.bytes = new ConnectionBytes(context.heldBytes, limits.heldBytesPerConnection);
+		this.counts = context.counts;
+		this.#ending = new Ending(() => transport.interrupt());
+		const { bytesPerSecond } = limits;
+		this.#pace = new Pace({ bytesPerSecond, window: timeouts.slow, grace: timeouts.grace }, this.#started);
 		this.#active = context.timers.now;
-		this.#connection = new ServerConnection(this.settings.limits);
+		this.#connection = new ServerConnection(limits);
 		this.#answers = new Answers(this.#connection, transport, this.settings, context.timers);
 	}
 
@@ -95,19 +109,20 @@ export class Session implements Timed, TransactionContext {
 		}
 		this.#transport.destroy();
 		this.#context.timers.remove(this);
+		this.bytes.end();
 		const report = { peer: this.peer, packages: this.#answers.packages };
-		const error = this.#error ?? this.#transport.error;
+		const error = this.#ending.error ?? this.#transport.error;
 		return error === null ? report : { ...report, error };
 	}
 
 	/** Ends the session when the package being read is complete: at once if there is none. */
 	close(): void {
-		this.#stop(AFTER_PACKAGE, null);
+		this.#ending.ask(AFTER_PACKAGE, null);
 	}
 
 	/** Ends the session now, and answers nothing more. */
 	destroy(): void {
-		this.#stop(DESTROYED, new TransportError("ERR_QMTP_DESTROYED", "the server was destroyed"));
+		this.#ending.ask(DESTROYED, new TransportError("ERR_QMTP_DESTROYED", "the server was destroyed"));
 		this.#transport.destroy();
 	}
 
@@ -115,14 +130,23 @@ export class Session implements Timed, TransactionContext {
 		this.#answers.check(now);
 		const { idle, session } = this.settings.timeouts;
 		if (now >= this.#endBy) {
-			this.#stop(DESTROYED, null);
-		} else if (this.#stopping >= NOW) {
+			this.#ending.ask(DESTROYED, null);
+		} else if (this.#ending.urgency >= NOW) {
 			return; // its end is bounded by what stands above
 		} else if (now - this.#started >= session) {
-			this.#stop(NOW, new TransportError("ERR_QMTP_SESSION_TIMEOUT", `the connection lasted ${session} ms`));
+			this.#ending.ask(
+				NOW,
+				new TransportError("ERR_QMTP_SESSION_TIMEOUT", `the connection lasted ${session} ms`),
+			);
 		} else if (this.#idle && now - Math.max(this.#active, this.#answers.lastWrite) >= idle) {
 			const error = new TransportError("ERR_QMTP_IDLE_TIMEOUT", `the client did nothing for ${idle} ms`);
-			this.#stop(this.#answers.writable ? NOW : DESTROYED, error);
+			this.#ending.ask(this.#answers.writable ? NOW : DESTROYED, error);
+		} else if (this.#pace.isTooSlow(now, this.#waitsForRest)) {
+			const { bytesPerSecond } = this.settings.limits;
+			const message = `the client sent less than ${bytesPerSecond} bytes a second within a package`;
+			this.#ending.ask(NOW, new TransportError("ERR_QMTP_SLOW_CLIENT", message));
+		} else if (this.#reading && now - this.#active > PATIENCE) {
+			this.#context.heldBytes.giveUp(this.bytes);
 		}
 	}
 
@@ -135,11 +159,16 @@ export class Session implements Timed, TransactionContext {
 	}
 
 	answer(transaction: Transaction, responses: readonly QmtpResponse[]): void {
+		const { counts, trace } = { counts: this.counts, trace: transaction.trace };
 		this.#answers.give(transaction, responses);
-		if (!this.#context.reportsPackages) return;
-		const { info: message, sender, bodyBytes } = transaction;
-		const recipients = transaction.recipients.map(({ address }) => address);
-		this.#context.package({ peer: this.peer, message, sender, recipients, responses, bodyBytes });
+		this.#context.heldBytes.answered(this.bytes, transaction);
+		counts.packages++;
+		counts.bodyBytes += transaction.bodyBytes;
+		for (const { status } of responses) counts.responses[status]++;
+		if (trace === null && !this.#context.reportsPackages) return;
+		const report = transaction.report(responses);
+		trace?.ended(report);
+		this.#context.package(report);
 	}
 
 	/** Asks who the peer is. @returns False if it may not talk. */
@@ -147,8 +176,8 @@ export class Session implements Timed, TransactionContext {
 		const { hooks } = this.settings;
 		if (hooks.authorize !== undefined) {
 			try {
-				const access = await this.#orStop(Promise.resolve(hooks.authorize(this.peer)), AFTER_PACKAGE);
-				if (this.#stopping !== RUNNING) return false;
+				const access = await this.#ending.before(Promise.resolve(hooks.authorize(this.peer)), AFTER_PACKAGE);
+				if (this.#ending.urgency !== RUNNING) return false;
 				const rights = rightsOf(access);
 				if (rights === null) return false;
 				this.#grant(rights);
@@ -172,12 +201,20 @@ export class Session implements Timed, TransactionContext {
 
 	/** Reads packages until the client ends, or somebody stops the session. */
 	async #receive(): Promise<void> {
-		while (this.#stopping === RUNNING || (this.#stopping === AFTER_PACKAGE && !this.#connection.idle)) {
+		while (
+			this.#ending.urgency === RUNNING ||
+			(this.#ending.urgency === AFTER_PACKAGE && !this.#connection.idle)
+		) {
 			this.#answers.flush();
+			const room = this.bytes.room({ reading: this.#transaction, isOwed: this.#connection.pending > 0 });
+			if (room !== undefined) {
+				await this.#ending.before(room, this.#connection.idle ? AFTER_PACKAGE : NOW);
+				continue;
+			}
 			this.#active = this.#context.timers.now;
 			this.#reading = true;
 			if (!this.#answers.writable) {
-				await this.#orStop(this.#transport.drained());
+				await this.#ending.before(this.#transport.drained());
 				this.#answers.writable = true;
 				continue;
 			}
@@ -185,10 +222,12 @@ export class Session implements Timed, TransactionContext {
 			this.#reading = false;
 			if (input === INTERRUPTED) continue;
 			if (input === null) return this.#endInput();
+			this.#pace.received(input.length);
+			this.bytes.receive(input);
 			try {
 				await this.#read(input);
 			} catch (error) {
-				if (error instanceof ProtocolError) this.#stop(NOW, error);
+				if (error instanceof ProtocolError) this.#ending.ask(NOW, error);
 				else this.#fail(error);
 			}
 		}
@@ -201,18 +240,23 @@ export class Session implements Timed, TransactionContext {
 			const wait = this.#handle(step);
 			if (wait !== undefined) {
 				this.#answers.arm();
-				await this.#orStop(wait);
+				await this.#ending.before(wait);
 			}
-			if (this.#stopping === RUNNING) continue;
+			if (this.#ending.urgency === RUNNING) continue;
 			// What follows the package in this chunk is dropped unanswered: its client will send it again.
-			if (this.#stopping !== AFTER_PACKAGE || step === PACKAGE_END) return;
+			if (this.#ending.urgency !== AFTER_PACKAGE || step === PACKAGE_END) return;
 		}
 	}
 
 	#handle(step: PackageStep): Wait {
-		const { decoder } = this.#connection;
 		if (step === MESSAGE) return this.#begin();
 		const transaction = this.#transaction as Transaction;
+		const { trace } = transaction;
+		return trace === null ? this.#step(step, transaction) : trace.step(() => this.#step(step, transaction));
+	}
+
+	#step(step: PackageStep, transaction: Transaction): Wait {
+		const { decoder } = this.#connection;
 		if (step === BODY) return transaction.body(decoder.chunk.subarray(decoder.start, decoder.end));
 		if (step === SENDER) return transaction.sentBy(decoder);
 		if (step === RECIPIENT) return transaction.sentTo(decoder);
@@ -234,8 +278,11 @@ export class Session implements Timed, TransactionContext {
 			exact: encoding === "lf" || asSent,
 			addressEncoding,
 		};
-		this.#transaction = new Transaction(info, this.#connection.number, this);
-		return this.#transaction.begin();
+		const transaction = new Transaction(info, this.#connection.number, this);
+		this.#transaction = transaction;
+		const trace = PackageTrace.start(this.peer, info);
+		transaction.trace = trace;
+		return trace === null ? transaction.begin() : trace.begin(() => transaction.begin());
 	}
 
 	#end(transaction: Transaction): Wait {
@@ -249,21 +296,21 @@ export class Session implements Timed, TransactionContext {
 		this.#inputEnded = true;
 		this.#connection.receiveEnd();
 		if (this.#connection.idle || this.#transport.error !== null) return;
-		this.#error = new TransportError("ERR_QMTP_CONNECTION_CLOSED", "the client left inside a package");
+		this.#ending.error = new TransportError("ERR_QMTP_CONNECTION_CLOSED", "the client left inside a package");
 	}
 
 	/** Answers what is owed, closes our side, and reads on until the client has closed its own. */
 	async #finish(): Promise<void> {
 		const { timers } = this.#context;
 		const { commit, idle, linger } = this.settings.timeouts;
-		this.#stop(NOW, null); // from here on `#endBy` alone bounds it: no other time may take answers away
+		this.#ending.ask(NOW, null); // from here on `#endBy` alone bounds it: no other time may take answers away
 		this.#endBy = timers.now + commit + idle;
-		const reason = this.#error ?? this.#transport.error ?? UNFINISHED;
+		const reason = this.#ending.error ?? this.#transport.error ?? UNFINISHED;
 		const abandoned = this.#transaction?.abandon(reason);
-		if (abandoned !== undefined) await this.#orStop(abandoned);
+		if (abandoned !== undefined) await this.#ending.before(abandoned);
 		const answered = this.#answers.roomFor(1);
-		if (answered !== undefined) await this.#orStop(answered);
-		if (this.#stopping === DESTROYED) return;
+		if (answered !== undefined) await this.#ending.before(answered);
+		if (this.#ending.urgency === DESTROYED) return;
 		this.#answers.flush();
 		this.#endBy = timers.now + idle;
 		const ended = this.#transport.end().then(() => {
@@ -274,41 +321,21 @@ export class Session implements Timed, TransactionContext {
 			if (input === null) this.#inputEnded = true;
 			else if (input !== INTERRUPTED) dropped += input.length;
 		}
-		if (!this.#destroyed) await this.#orStop(ended);
-	}
-
-	#stop(how: Stopping, error: Error | null): void {
-		if (how <= this.#stopping) return;
-		this.#stopping = how;
-		this.#error ??= error;
-		this.#wake?.();
-		this.#transport.interrupt();
+		if (!this.#destroyed) await this.#ending.before(ended);
 	}
 
 	#fail(error: unknown): void {
 		this.#context.fault(asError(error), { peer: this.peer });
-		this.#stop(NOW, asError(error));
+		this.#ending.ask(NOW, asError(error));
 	}
 
-	/**
-	 * What `wait` comes to, or undefined if the session is stopped before: `from` tells how urgently it must be.
-	 * @param wait - If it rejects after that, nobody is told.
-	 */
-	#orStop<T>(
-		wait: Promise<T>,
-		from: Stopping = this.#stopping < NOW ? NOW : DESTROYED,
-	): Promise<T | undefined> {
-		return new Promise((resolve, reject) => {
-			this.#wake = () => {
-				if (this.#stopping >= from) resolve(undefined);
-			};
-			this.#wake(); // it may be too late already
-			wait.then(resolve, reject);
-		});
+	/** True while it waits for the client to send the rest of a package. */
+	get #waitsForRest(): boolean {
+		return this.#reading && this.#answers.writable && !this.#connection.idle;
 	}
 
 	get #destroyed(): boolean {
-		return this.#stopping === DESTROYED;
+		return this.#ending.urgency === DESTROYED;
 	}
 
 	/** True while the client is to do something: send, or read what it is owed. */
@@ -317,12 +344,7 @@ export class Session implements Timed, TransactionContext {
 	}
 }
 
-/** How urgently a session is to end. */
-type Stopping = typeof RUNNING | typeof AFTER_PACKAGE | typeof NOW | typeof DESTROYED;
-const RUNNING = 0;
-const AFTER_PACKAGE = 1; // when the package being read is complete
-const NOW = 2; // when what is owed is answered
-const DESTROYED = 3; // nothing is answered
-
 const UNFINISHED = new TransportError("ERR_QMTP_CONNECTION_CLOSED", "the connection ended inside a package");
+// For input, before another connection may read over the mark of all in the stead of this one. Milliseconds.
+const PATIENCE = 1000;
 const LINGER_BYTES = 64 * 1024 * 1024;

@@ -9,22 +9,30 @@
  * promises never reject: what a hook throws is an answer, and is told as a fault.
  */
 import { QueueError } from "../errors.js";
+import type { Envelope } from "../protocol/envelope.js";
 import { LineDecoder } from "../protocol/line-decoder.js";
 import type { MessageInfo } from "../protocol/message-info.js";
 import type { PackageDecoder } from "../protocol/package-decoder.js";
 import { BAD_RECIPIENT, BAD_SENDER } from "../protocol/refusals.js";
 import type { QmtpResponse, Verdict } from "../protocol/response.js";
 import { decodeAddress } from "./addresses.js";
+import type { ConnectionBytes } from "./held-bytes.js";
 import { Intake, type Wait } from "./intake.js";
 import type { ServerSettings } from "./options.js";
+import { PackageBytes } from "./package-bytes.js";
+import type { PackageTrace } from "./package-trace.js";
 import { COMMIT_TIMEOUT, NOT_STORED, TOO_LARGE, TOO_MANY_RECIPIENTS } from "./refusals.js";
+import type { PackageReport } from "./reports.js";
 import { relaySuffix } from "./rights.js";
+import type { Counts } from "./stats.js";
 import { askHook, type UseRefusal, withoutRecipientHook } from "./verdict.js";
 
 /** What a transaction needs of its session. */
 export interface TransactionContext {
 	readonly settings: ServerSettings;
 	readonly messageBytes: number;
+	readonly bytes: ConnectionBytes;
+	readonly counts: Counts;
 	/** If set, all recipients get it, whatever else is known. */
 	readonly refusal: QmtpResponse | null;
 	/** The field to put on top of the message that is being read, if one is. */
@@ -60,10 +68,16 @@ export class Transaction {
 	deadline: number = Number.POSITIVE_INFINITY;
 	/** True when the context has the responses. */
 	answered = false;
+	/** Null if nobody traces it. */
+	trace: PackageTrace | null = null;
 
 	readonly #context: TransactionContext;
 	readonly #asSent: boolean;
+	readonly #bytes: PackageBytes;
 	readonly #intake: Intake;
+	readonly #begun = performance.now();
+	#committing = Number.NaN; // when its commit began
+	#committed = Number.NaN;
 	#lines: LineDecoder | null = null;
 	#messageRefusal: QmtpResponse | null = null;
 	#senderRefusal: QmtpResponse | null = null;
@@ -74,7 +88,8 @@ export class Transaction {
 		this.number = number;
 		this.#context = context;
 		this.#asSent = queue.lines === "as-sent";
-		this.#intake = new Intake(queue, info, (error) => context.fault(error, info));
+		this.#bytes = new PackageBytes(context.bytes);
+		this.#intake = new Intake(queue, info, (error) => this.#fault(error), this.#bytes);
 	}
 
 	/** The message's length is known. */
@@ -158,7 +173,7 @@ export class Transaction {
 		const shared = this.#shared;
 		if (this.#intake.open && shared === null && taken.length > 0) {
 			const envelope = { sender: this.sender as string, recipients: taken };
-			this.#intake.commit(envelope, (answers, missing) => this.#answer(answers, missing));
+			this.#commit(envelope);
 			return;
 		}
 		const aborted = this.#intake.abort(NOBODY);
@@ -169,16 +184,46 @@ export class Transaction {
 	/** The queue takes too long: Z for all whom it was to answer. What it says later is dropped. */
 	timeOut(): void {
 		if (this.answered) return; // it only waits for the answers before it
-		this.#context.fault(
+		this.#fault(
 			new QueueError("ERR_QMTP_QUEUE_COMMIT_TIMEOUT", "the queue did not commit a message in time"),
-			this.info,
 		);
 		this.#answer([], this.#shared ?? COMMIT_TIMEOUT);
 	}
 
 	/** The package will never be complete: throws away what was made for it. */
 	abandon(reason: Error): Wait {
+		this.trace?.failed(reason);
+		this.trace?.ended();
+		this.#bytes.letGoEnvelope();
 		return this.#intake.abort(reason);
+	}
+
+	/** What became of it. */
+	report(responses: readonly QmtpResponse[]): PackageReport {
+		const { info: message, sender, bodyBytes } = this;
+		const commitDuration =
+			(Number.isNaN(this.#committed) ? performance.now() : this.#committed) - this.#committing;
+		return {
+			peer: message.peer,
+			message,
+			sender,
+			recipients: this.recipients.map(({ address }) => address),
+			responses,
+			bodyBytes,
+			duration: performance.now() - this.#begun,
+			...(Number.isNaN(commitDuration) ? {} : { commitDuration }),
+		};
+	}
+
+	#commit(envelope: Envelope): void {
+		const { counts } = this.#context;
+		counts.committing++;
+		this.#committing = performance.now();
+		this.#intake.commit(envelope, (answers, missing) => {
+			counts.committing--;
+			this.#committed = performance.now();
+			this.#answer(answers, missing);
+		});
 	}
 
 	/** What all recipients get that have no refusal of their own, if anything is known to be wrong. */
@@ -189,6 +234,7 @@ export class Transaction {
 	/** @param more - How many bytes will be appended to it. */
 	#address(decoder: PackageDecoder, more: number): string | null {
 		const { limits, addressEncoding } = this.#context.settings;
+		this.#bytes.address(decoder.end - decoder.start);
 		if (decoder.tooLong || decoder.end - decoder.start + more > limits.addressBytes) return null;
 		return decodeAddress(decoder.chunk, decoder.start, decoder.end, addressEncoding);
 	}
@@ -212,13 +258,19 @@ export class Transaction {
 
 	/** Asks a hook; `use` gets the refusal that its answer is, or null. */
 	#ask(hook: () => Verdict | Promise<Verdict>, use: UseRefusal): Wait {
-		return askHook(hook, (error) => this.#context.fault(error, this.info), use);
+		return askHook(hook, (error) => this.#fault(error), use);
+	}
+
+	#fault(error: Error): void {
+		this.trace?.failed(error);
+		this.#context.fault(error, this.info);
 	}
 
 	/** Gives each recipient its response: its own refusal, else the queue's next answer, else `missing`. */
 	#answer(answers: readonly (QmtpResponse | undefined)[], missing: QmtpResponse): void {
 		if (this.answered) return;
 		this.answered = true;
+		this.#bytes.letGoEnvelope();
 		let next = 0;
 		const responses = this.recipients.map(({ refusal }) => refusal ?? answers[next++] ?? missing);
 		this.#context.answer(this, responses);

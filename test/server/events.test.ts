@@ -45,8 +45,13 @@ test("a package report tells what became of it, also of what could not be read",
 			{ status: "D", description: "sorry, I can't handle that recipient (#5.1.3)" },
 		],
 		bodyBytes: 2,
+		duration: expect.any(Number),
+		commitDuration: expect.any(Number),
 	});
-	expect(bench.reports.find(({ sender }) => sender === null)).toMatchObject({
+	expect(report?.duration).toBeGreaterThan(report?.commitDuration as number);
+	const unread = bench.reports.find(({ sender }) => sender === null);
+	expect(unread).not.toHaveProperty("commitDuration");
+	expect(unread).toMatchObject({
 		recipients: [RECIPIENT],
 		responses: [{ status: "D", description: "unacceptable sender (#5.1.7)" }],
 		bodyBytes: 6,

@@ -121,7 +121,10 @@ export class SmtpSession {
 		let next = 0;
 		const responses = recipients.map(({ refusal }) => refusal ?? (answers[next++] as QmtpResponse));
 		const named = recipients.map(({ address }) => address);
-		this.#context.package({ peer: message.peer, message, sender, recipients: named, responses, bodyBytes });
+		const outcome = { sender, recipients: named, responses, bodyBytes };
+		const { duration, commitDuration } = transaction;
+		const durations = { duration, ...(commitDuration === undefined ? {} : { commitDuration }) };
+		this.#context.package({ peer: message.peer, message, ...outcome, ...durations });
 		const taken = recipients.filter(({ refusal }) => refusal === null);
 		return { recipients: taken.map(({ address }) => address as string), responses: answers };
 	}

@@ -38,7 +38,10 @@ export class SmtpTransaction {
 	readonly recipients: SmtpRecipient[] = [];
 	/** How many bytes of body were taken in, line ends as one. */
 	bodyBytes = 0;
+	/** How long the queue took to commit, in milliseconds, if it was asked to. */
+	commitDuration: number | undefined;
 
+	readonly #begun = performance.now();
 	readonly #settings: SmtpDoorSettings;
 	readonly #messageBytes: number;
 	readonly #tell: TellFault;
@@ -52,6 +55,11 @@ export class SmtpTransaction {
 		this.#messageBytes = Math.min(info.access.messageBytes ?? limits.messageBytes, limits.messageBytes);
 		this.#tell = tell;
 		this.#intake = new Intake(queue, info, tell);
+	}
+
+	/** From its MAIL until now, in milliseconds. */
+	get duration(): number {
+		return performance.now() - this.#begun;
 	}
 
 	/** MAIL. @returns The refusal, or null. */
@@ -117,7 +125,12 @@ export class SmtpTransaction {
 
 	#commit(recipients: readonly string[]): Promise<readonly QmtpResponse[]> {
 		const { commit } = this.#settings.timeouts;
-		return new Promise((resolve) => {
+		const begun = performance.now();
+		return new Promise((settle) => {
+			const resolve = (responses: readonly QmtpResponse[]) => {
+				this.commitDuration ??= performance.now() - begun;
+				settle(responses);
+			};
 			const timeOut = () => {
 				const message = "the queue did not commit a message in time";
 				this.#tell(new QueueError("ERR_QMTP_QUEUE_COMMIT_TIMEOUT", message));

@@ -1,0 +1,53 @@
+/**
+ * How fast a client sends, while the server waits for the rest of a package: one that sends a byte now and then would
+ * hold a connection, and whatever the queue has opened for it, for an hour.
+ *
+ * Only the time counts in which the server waits for input within a package, and all of it together, whatever packages
+ * it falls into. What the server itself makes wait is not the client's fault.
+ */
+
+/** What is asked of a client. */
+export interface PaceLimits {
+	/** Bytes a second. */
+	readonly bytesPerSecond: number;
+	/** How long is averaged over, in milliseconds. */
+	readonly window: number;
+	/** How long nothing is asked at first, in milliseconds. */
+	readonly grace: number;
+}
+
+/** Watches one client. */
+export class Pace {
+	readonly #limits: PaceLimits;
+	#bytes = 0; // received in this window
+	#waited: number; // of this window, in milliseconds
+	#checked: number;
+
+	/** @param now - On the clock of {@link Pace.isTooSlow}. */
+	constructor(limits: PaceLimits, now: number) {
+		this.#limits = limits;
+		this.#waited = -limits.grace;
+		this.#checked = now;
+	}
+
+	/** Bytes came. */
+	received(bytes: number): void {
+		this.#bytes += bytes;
+	}
+
+	/**
+	 * Called on each tick of the clock.
+	 * @param isWaiting - Whether the server waits for the client, and thus did so since the last tick, as far as one looks.
+	 */
+	isTooSlow(now: number, isWaiting: boolean): boolean {
+		if (isWaiting) this.#waited += now - this.#checked;
+		this.#checked = now;
+		const { bytesPerSecond, window } = this.#limits;
+		if (this.#waited < window) return false;
+		const least = (bytesPerSecond * this.#waited) / 1000;
+		const isTooSlow = this.#bytes < least;
+		this.#waited = 0;
+		this.#bytes = 0;
+		return isTooSlow;
+	}
+}
