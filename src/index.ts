@@ -4,6 +4,7 @@ export { type CallOptions, QmtpClient, type SendOptions } from "./client/client.
 export type { Message, MessageFile, MessageOptions } from "./client/message.js";
 export type { ClientLimits, ClientOptions, ClientTimeouts } from "./client/options.js";
 export type { RecipientResult, SendResult } from "./client/result.js";
+export type { SendTrace } from "./client/tracing.js";
 export {
 	ProtocolError,
 	type ProtocolErrorCode,

@@ -31,7 +31,6 @@ const LAYERS: readonly { readonly layer: number; readonly parts: readonly string
 			"body/",
 			"connecting",
 			"timers",
-			"tracing",
 		],
 	},
 	{ layer: 2, parts: ["protocol/"] },

@@ -14,6 +14,7 @@ import { OutgoingMessage, type OutgoingPackage } from "./outgoing.js";
 import { PackageQueue } from "./package-queue.js";
 import type { SendResult } from "./result.js";
 import { ClientSession } from "./session.js";
+import { SEND_CHANNEL } from "./tracing.js";
 
 /** What to send, and for whom. */
 export interface SendOptions extends MessageOptions {
@@ -74,7 +75,7 @@ export class QmtpClient {
 	 * `ERR_QMTP_CONNECT_TIMEOUT` or `ERR_QMTP_TLS` if there was no connection; the signal's reason.
 	 */
 	send(options: SendOptions, { signal }: CallOptions = {}): Promise<SendResult> {
-		const call = this.#send(options, signal);
+		const call = SEND_CHANNEL.hasSubscribers ? this.#traced(options, signal) : this.#send(options, signal);
 		this.#calls.add(call);
 		const done = () => this.#calls.delete(call);
 		call.then(done, done);
@@ -99,6 +100,14 @@ export class QmtpClient {
 	/** The same as `close()`, for `await using`. */
 	[Symbol.asyncDispose](): Promise<void> {
 		return this.close();
+	}
+
+	/** The same as `#send`, and told to those who listen. */
+	async #traced(options: SendOptions, signal: AbortSignal | undefined): Promise<SendResult> {
+		const { host, port } = this.#settings;
+		const { sender, recipients } = options;
+		const trace = { host, port, mail: { sender, recipients } };
+		return SEND_CHANNEL.tracePromise(() => this.#send(options, signal), trace);
 	}
 
 	async #send(options: SendOptions, signal: AbortSignal | undefined): Promise<SendResult> {

@@ -50,8 +50,8 @@ export interface ServerLimits extends PackageLimits {
 	readonly bytesPerSecond: number;
 	/**
 	 * Bytes in memory for all connections: chunks of which a delivery keeps a part, envelopes, and what goes with each
-	 * package that is not answered. Beyond it nobody is read from, but for one package at a time. What Node reads ahead
-	 * is not in it: up to 320 KiB for each connection that is not read from.
+	 * package that is not answered. Beyond it nobody is read from, but for one package at a time. What was read
+	 * ahead is not in it: up to 192 KiB for each connection that waits.
 	 * @defaultValue 67108864 (64 MiB)
 	 */
 	readonly heldBytes: number;

@@ -7,7 +7,6 @@ import { type Channel, channel, type TracingChannel, tracingChannel } from "node
 import type { MessageInfo } from "../protocol/message-info.js";
 import type { Peer } from "../protocol/peer.js";
 import type { QmtpResponse } from "../protocol/response.js";
-import { isTraced } from "../tracing.js";
 import type { PackageReport } from "./reports.js";
 
 /** What the events of one package on `qmtp:server:package` share. */
@@ -51,7 +50,7 @@ export class PackageTrace {
 
 	/** Null if nobody listens. */
 	static start(peer: Peer, message: MessageInfo): PackageTrace | null {
-		return isTraced(packages) ? new PackageTrace({ peer, message }) : null;
+		return packages.hasSubscribers ? new PackageTrace({ peer, message }) : null;
 	}
 
 	/** Takes the first step; hooks and the queue run in the context. */
