@@ -62,12 +62,7 @@ export class Entrance {
 			socket.destroy();
 			return;
 		}
-		const peer = socketPeer(socket);
-		const isProxy = this.#context.settings.isProxy(peer.remoteAddress);
-		const stop = new AbortController();
-		const place = this.#limiter.enter(isProxy ? "" : peer.remoteAddress, stop.signal);
-		const enter = (place: Place | NoPlace) => this.#enter(socket, peer, { place, isProxy });
-		const ended = isPromise(place) ? this.#wait(socket, stop, place).then(enter) : enter(place);
+		const ended = this.#admit(socket);
 		this.#inside.add(ended);
 		ended.then(() => this.#inside.delete(ended));
 	}
@@ -88,6 +83,15 @@ export class Entrance {
 		for (const socket of this.#headers) socket.destroy();
 		for (const stop of this.#waiting.values()) stop.abort();
 		while (this.#inside.size > 0) await Promise.all(this.#inside);
+	}
+
+	#admit(socket: Socket): Promise<void> {
+		const peer = socketPeer(socket);
+		const isProxy = this.#context.settings.isProxy(peer.remoteAddress);
+		const stop = new AbortController(); // gone when there is a place: 10,000 idle connections would keep 10,000
+		const place = this.#limiter.enter(isProxy ? "" : peer.remoteAddress, stop.signal);
+		if (!isPromise(place)) return this.#enter(socket, peer, { place, isProxy });
+		return this.#wait(socket, stop, place).then((place) => this.#enter(socket, peer, { place, isProxy }));
 	}
 
 	/** A client that waits for a place must not wait for ever, nor longer than one that has it may be silent. */

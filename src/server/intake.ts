@@ -14,10 +14,15 @@ import { FAULT, NOT_ANSWERED } from "./refusals.js";
 export type Wait = void | Promise<void>;
 
 /** Told of what a hook or a queue threw. */
-export type TellFault = (error: Error) => void;
+export interface Teller {
+	fault(error: Error): void;
+}
 
-/** Takes a queue's answers, and what they get who have none. */
-export type UseAnswers = (answers: readonly (QmtpResponse | undefined)[], missing: QmtpResponse) => void;
+/** Whose message it is. */
+export interface IntakeOwner extends Teller {
+	/** The queue has answered, or has failed: takes its answers, and what they get who have none. Called once. */
+	committed(answers: readonly (QmtpResponse | undefined)[], missing: QmtpResponse): void;
+}
 
 /** One delivery, from the queue's `open` to its `commit` or `abort`. */
 export class Intake {
@@ -26,18 +31,18 @@ export class Intake {
 
 	readonly #queue: Queue;
 	readonly #message: MessageInfo;
-	readonly #tell: TellFault;
+	readonly #owner: IntakeOwner;
 	readonly #bytes: PackageBytes | null;
 	#delivery: Delivery | null = null;
 	#opening = false; // `open` was called and has not returned
 	#aborted: Error | null = null;
 
 	/** @param bytes - Counts what the delivery keeps in memory, if somebody does. */
-	constructor(queue: Queue, message: MessageInfo, tell: TellFault, bytes: PackageBytes | null = null) {
+	constructor(queue: Queue, message: MessageInfo, owner: IntakeOwner, bytes: PackageBytes | null = null) {
 		this.#bytes = bytes;
 		this.#queue = queue;
 		this.#message = message;
-		this.#tell = tell;
+		this.#owner = owner;
 	}
 
 	/** True while a delivery takes bytes. */
@@ -77,21 +82,17 @@ export class Intake {
 		}
 	}
 
-	/** Commits; `use` is called when the queue has answered or failed. */
-	commit(envelope: Envelope, use: UseAnswers): void {
+	/** Commits; the owner gets the answers when the queue has answered or failed. */
+	commit(envelope: Envelope): void {
 		const delivery = this.#delivery as Delivery;
 		this.#delivery = null;
-		const failed = (error: unknown) => {
-			this.#bytes?.letGoBody();
-			use([], failure(error, this.#tell));
-		};
 		try {
-			Promise.resolve(delivery.commit(envelope)).then((answers) => {
-				this.#bytes?.letGoBody();
-				use(this.#checked(answers, envelope.recipients.length), NOT_ANSWERED);
-			}, failed);
+			Promise.resolve(delivery.commit(envelope)).then(
+				(answers) => this.#committed(answers, envelope.recipients.length),
+				(error) => this.#commitFailed(error),
+			);
 		} catch (error) {
-			failed(error);
+			this.#commitFailed(error);
 		}
 	}
 
@@ -104,7 +105,7 @@ export class Intake {
 	#opened(delivery: Delivery, first: Uint8Array | null): Wait {
 		this.#opening = false;
 		if (typeof delivery?.write !== "function") {
-			this.refusal = failure(NO_DELIVERY, this.#tell);
+			this.refusal = failure(NO_DELIVERY, this.#owner);
 			return;
 		}
 		this.#delivery = delivery;
@@ -119,13 +120,23 @@ export class Intake {
 
 	#openFailed(error: unknown): void {
 		this.#opening = false;
-		this.refusal = failure(error, this.#tell);
+		this.refusal = failure(error, this.#owner);
 	}
 
 	#writeFailed(error: unknown): Wait {
 		if (this.#aborted !== null) return; // it was aborted under way
-		this.refusal = failure(error, this.#tell);
+		this.refusal = failure(error, this.#owner);
 		return this.#abort(asError(error));
+	}
+
+	#committed(answers: readonly QmtpResponse[], recipients: number): void {
+		this.#bytes?.letGoBody();
+		this.#owner.committed(this.#checked(answers, recipients), NOT_ANSWERED);
+	}
+
+	#commitFailed(error: unknown): void {
+		this.#bytes?.letGoBody();
+		this.#owner.committed([], failure(error, this.#owner));
 	}
 
 	#abort(reason: Error): Wait {
@@ -135,10 +146,10 @@ export class Intake {
 		const ended = () => this.#bytes?.letGoBody();
 		try {
 			return Promise.resolve(delivery.abort(reason))
-				.catch((error) => this.#tell(asError(error)))
+				.catch((error) => this.#owner.fault(asError(error)))
 				.then(ended);
 		} catch (error) {
-			this.#tell(asError(error));
+			this.#owner.fault(asError(error));
 			ended();
 		}
 	}
@@ -148,15 +159,15 @@ export class Intake {
 		const valid = Array.isArray(answers) && answers.length === recipients && answers.every(isResponse);
 		if (valid) return answers;
 		const message = `the queue gave no valid response for each of ${recipients} recipients`;
-		this.#tell(new QueueError("ERR_QMTP_QUEUE_RESPONSES", message));
+		this.#owner.fault(new QueueError("ERR_QMTP_QUEUE_RESPONSES", message));
 		return Array.isArray(answers) ? answers.map((answer) => (isResponse(answer) ? answer : undefined)) : [];
 	}
 }
 
 /** Tells of what a hook or queue threw. @returns The response that it is. */
-export function failure(thrown: unknown, tell: TellFault): QmtpResponse {
+export function failure(thrown: unknown, teller: Teller): QmtpResponse {
 	const error = asError(thrown);
-	tell(error);
+	teller.fault(error);
 	if (!(error instanceof QueueError)) return FAULT;
 	return error.permanent ? rejected(error.message) : deferred(error.message);
 }

@@ -6,27 +6,25 @@
  * it falls into. What the server itself makes wait is not the client's fault.
  */
 
-/** What is asked of a client. */
-export interface PaceLimits {
-	/** Bytes a second. */
-	readonly bytesPerSecond: number;
-	/** How long is averaged over, in milliseconds. */
-	readonly window: number;
-	/** How long nothing is asked at first, in milliseconds. */
-	readonly grace: number;
+import type { ServerLimits, ServerTimeouts } from "./options.js";
+
+/** What is asked of a client: see `ServerOptions`. */
+export interface PaceSettings {
+	readonly limits: Pick<ServerLimits, "bytesPerSecond">;
+	readonly timeouts: Pick<ServerTimeouts, "slow" | "grace">;
 }
 
 /** Watches one client. */
 export class Pace {
-	readonly #limits: PaceLimits;
+	readonly #settings: PaceSettings;
 	#bytes = 0; // received in this window
 	#waited: number; // of this window, in milliseconds
 	#checked: number;
 
 	/** @param now - On the clock of {@link Pace.isTooSlow}. */
-	constructor(limits: PaceLimits, now: number) {
-		this.#limits = limits;
-		this.#waited = -limits.grace;
+	constructor(settings: PaceSettings, now: number) {
+		this.#settings = settings;
+		this.#waited = -settings.timeouts.grace;
 		this.#checked = now;
 	}
 
@@ -42,9 +40,9 @@ export class Pace {
 	isTooSlow(now: number, isWaiting: boolean): boolean {
 		if (isWaiting) this.#waited += now - this.#checked;
 		this.#checked = now;
-		const { bytesPerSecond, window } = this.#limits;
-		if (this.#waited < window) return false;
-		const least = (bytesPerSecond * this.#waited) / 1000;
+		const { limits, timeouts } = this.#settings;
+		if (this.#waited < timeouts.slow) return false;
+		const least = (limits.bytesPerSecond * this.#waited) / 1000;
 		const isTooSlow = this.#bytes < least;
 		this.#waited = 0;
 		this.#bytes = 0;

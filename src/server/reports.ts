@@ -20,7 +20,7 @@ export interface PackageReport {
 	 * decoded: for a queue that takes bodies as sent it need not be.
 	 */
 	readonly bodyBytes: number;
-	/** From the package's first byte to its answer, in milliseconds. */
+	/** From the package's first byte to its answer, in milliseconds; 0 if nobody listened when it began. */
 	readonly duration: number;
 	/** How long the queue took to commit, or has taken so far, in milliseconds; left out if it was not asked to. */
 	readonly commitDuration?: number;

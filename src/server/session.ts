@@ -85,12 +85,11 @@ export class Session implements Timed, TransactionContext {
 		this.#receivedField = context.settings.received
 			? new ReceivedField(peer, context.settings.hostname)
 			: null;
-		const { limits, timeouts } = this.settings;
+		const { limits } = this.settings;
 		this.bytes = new ConnectionBytes(context.heldBytes, limits.heldBytesPerConnection);
 		this.counts = context.counts;
 		this.#ending = new Ending(() => transport.interrupt());
-		const { bytesPerSecond } = limits;
-		this.#pace = new Pace({ bytesPerSecond, window: timeouts.slow, grace: timeouts.grace }, this.#started);
+		this.#pace = new Pace(this.settings, this.#started);
 		this.#active = context.timers.now;
 		this.#connection = new ServerConnection(limits);
 		this.#answers = new Answers(this.#connection, transport, this.settings, context.timers);
@@ -159,16 +158,17 @@ export class Session implements Timed, TransactionContext {
 	}
 
 	answer(transaction: Transaction, responses: readonly QmtpResponse[]): void {
-		const { counts, trace } = { counts: this.counts, trace: transaction.trace };
 		this.#answers.give(transaction, responses);
 		this.#context.heldBytes.answered(this.bytes, transaction);
-		counts.packages++;
-		counts.bodyBytes += transaction.bodyBytes;
-		for (const { status } of responses) counts.responses[status]++;
-		if (trace === null && !this.#context.reportsPackages) return;
+		this.counts.answered(transaction.bodyBytes, responses);
+		if (transaction.trace === null && !this.reportsPackages) return;
 		const report = transaction.report(responses);
-		trace?.ended(report);
+		transaction.trace?.ended(report);
 		this.#context.package(report);
+	}
+
+	get reportsPackages(): boolean {
+		return this.#context.reportsPackages;
 	}
 
 	/** Asks who the peer is. @returns False if it may not talk. */

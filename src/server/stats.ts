@@ -1,4 +1,5 @@
 /** What a server counts. */
+import type { QmtpResponse } from "../protocol/response.js";
 
 /** What `server.stats()` tells: counts since the server was made, and what there is now. */
 export interface ServerStats {
@@ -50,4 +51,11 @@ export class Counts {
 	protocolErrors = 0;
 	/** Responses by their status. */
 	readonly responses = { K: 0, Z: 0, D: 0 };
+
+	/** A package was answered, of which so many bytes of body were taken in. */
+	answered(bodyBytes: number, responses: readonly QmtpResponse[]): void {
+		this.packages++;
+		this.bodyBytes += bodyBytes;
+		for (const { status } of responses) this.responses[status]++;
+	}
 }

@@ -5,23 +5,27 @@
 import { QueueError } from "../errors.js";
 import type { MessageInfo } from "../protocol/message-info.js";
 import type { QmtpResponse, Verdict } from "../protocol/response.js";
-import { failure, isPromise, isResponse, type TellFault, type Wait } from "./intake.js";
+import { failure, isPromise, isResponse, type Teller } from "./intake.js";
 import { NOT_MY_DOMAIN } from "./refusals.js";
 
-/** Gets the refusal that a hook's answer is, or null. */
-export type UseRefusal = (refusal: QmtpResponse | null) => Wait;
-
-/** Asks a hook, and hands what it says to `use`: at once if the hook answers at once. */
-export function askHook(hook: () => Verdict | Promise<Verdict>, tell: TellFault, use: UseRefusal): Wait {
+/**
+ * Asks a hook.
+ *
+ * @returns The refusal that its answer is, or null; at once if the hook answers at once, else a promise of it.
+ */
+export function askHook(
+	hook: () => Verdict | Promise<Verdict>,
+	teller: Teller,
+): QmtpResponse | null | Promise<QmtpResponse | null> {
 	try {
 		const verdict = hook();
-		if (!isPromise(verdict)) return use(refusalOf(verdict, tell));
+		if (!isPromise(verdict)) return refusalOf(verdict, teller);
 		return Promise.resolve(verdict).then(
-			(verdict) => use(refusalOf(verdict, tell)),
-			(error) => use(failure(error, tell)),
+			(verdict) => refusalOf(verdict, teller),
+			(error) => failure(error, teller),
 		);
 	} catch (error) {
-		return use(failure(error, tell));
+		return failure(error, teller);
 	}
 }
 
@@ -31,9 +35,9 @@ export function withoutRecipientHook({ access }: MessageInfo): QmtpResponse | nu
 }
 
 /** The refusal that a hook's answer is, or null. */
-function refusalOf(verdict: Verdict, tell: TellFault): QmtpResponse | null {
+function refusalOf(verdict: Verdict, teller: Teller): QmtpResponse | null {
 	if (verdict === undefined || verdict === null) return null;
-	if (!isResponse(verdict)) return failure(NO_VERDICT, tell);
+	if (!isResponse(verdict)) return failure(NO_VERDICT, teller);
 	// A hook cannot accept in the queue's place: mail that nobody stored would get a K.
 	return verdict.status === "K" ? null : verdict;
 }

@@ -70,7 +70,7 @@ test("time in which the queue makes the client wait is not the client's", async 
 });
 
 test("the grace is for a connection and not for each package", () => {
-	const pace = new Pace({ bytesPerSecond: 10, window: 1000, grace: 500 }, 0);
+	const pace = new Pace({ limits: { bytesPerSecond: 10 }, timeouts: { slow: 1000, grace: 500 } }, 0);
 	let now = 0;
 	const tick = (isWaiting: boolean) => {
 		now += 100;

@@ -11,7 +11,7 @@ import { LineDecoder } from "../../protocol/line-decoder.js";
 import type { MessageInfo } from "../../protocol/message-info.js";
 import { BAD_RECIPIENT, BAD_SENDER } from "../../protocol/refusals.js";
 import type { QmtpResponse, Verdict } from "../../protocol/response.js";
-import { Intake, type Wait } from "../../server/intake.js";
+import { Intake, type IntakeOwner, type Wait } from "../../server/intake.js";
 import { COMMIT_TIMEOUT, NOT_STORED, TOO_LARGE, TOO_MANY_RECIPIENTS } from "../../server/refusals.js";
 import { relaySuffix } from "../../server/rights.js";
 import { askHook, withoutRecipientHook } from "../../server/verdict.js";
@@ -30,7 +30,7 @@ export interface SmtpRecipient {
 }
 
 /** A message from its MAIL to its responses. */
-export class SmtpTransaction {
+export class SmtpTransaction implements IntakeOwner {
 	readonly info: MessageInfo;
 	/** The sender, once `begin` has let it pass. */
 	sender = "";
@@ -46,6 +46,7 @@ export class SmtpTransaction {
 	readonly #messageBytes: number;
 	readonly #tell: TellFault;
 	readonly #intake: Intake;
+	#committed: IntakeOwner["committed"] = () => {};
 	#tooLarge = false;
 
 	constructor(info: MessageInfo, settings: SmtpDoorSettings, tell: TellFault) {
@@ -54,12 +55,22 @@ export class SmtpTransaction {
 		this.#settings = settings;
 		this.#messageBytes = Math.min(info.access.messageBytes ?? limits.messageBytes, limits.messageBytes);
 		this.#tell = tell;
-		this.#intake = new Intake(queue, info, tell);
+		this.#intake = new Intake(queue, info, this);
 	}
 
 	/** From its MAIL until now, in milliseconds. */
 	get duration(): number {
 		return performance.now() - this.#begun;
+	}
+
+	/** A hook or the queue has failed. */
+	fault(error: Error): void {
+		this.#tell(error);
+	}
+
+	/** The queue has answered, or has failed. */
+	committed(...answer: Parameters<IntakeOwner["committed"]>): void {
+		this.#committed(...answer);
 	}
 
 	/** MAIL. @returns The refusal, or null. */
@@ -137,10 +148,11 @@ export class SmtpTransaction {
 				resolve(recipients.map(() => COMMIT_TIMEOUT));
 			};
 			const timer = commit > LONGEST_TIMER ? undefined : setTimeout(timeOut, commit);
-			this.#intake.commit({ sender: this.sender, recipients }, (answers, missing) => {
+			this.#committed = (answers, missing) => {
 				clearTimeout(timer);
 				resolve(recipients.map((_, index) => answers[index] ?? missing)); // nothing, if it was too late
-			});
+			};
+			this.#intake.commit({ sender: this.sender, recipients });
 		});
 	}
 
@@ -161,10 +173,8 @@ export class SmtpTransaction {
 		return this.#ask(() => hooks.recipient?.(address, this.info));
 	}
 
-	#ask(hook: () => Verdict | Promise<Verdict>): Promise<QmtpResponse | null> {
-		return new Promise((resolve) => {
-			askHook(hook, this.#tell, resolve);
-		});
+	async #ask(hook: () => Verdict | Promise<Verdict>): Promise<QmtpResponse | null> {
+		return askHook(hook, this);
 	}
 }
 
