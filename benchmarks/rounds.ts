@@ -50,6 +50,11 @@ export function median(values: readonly number[]): number {
  * How many times the one is the other: the median of each round's ratio, since what slows a round down slows both.
  */
 export function ratio(samples: Samples, name: string, to: string): number {
+	return median(ratios(samples, name, to));
+}
+
+/** How many times the one is the other, in each round. */
+export function ratios(samples: Samples, name: string, to: string): number[] {
 	const base = samplesOf(samples, to);
-	return median(samplesOf(samples, name).map((value, round) => value / (base[round] as number)));
+	return samplesOf(samples, name).map((value, round) => value / (base[round] as number));
 }

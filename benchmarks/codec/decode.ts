@@ -1,6 +1,21 @@
-/** Ways to decode a stream of netstrings. */
-import { BYTES, END, LENGTH, NEED_DATA, NetstringDecoder, NetstringDecoderStream } from "qmtp/netstring";
-import type { Findings, Pass } from "./measure.js";
+/** Ways to decode a stream of netstrings. Each looks at the first and the last byte of every range, view or whole. */
+import {
+	BYTES,
+	END,
+	InterpretationDecoder,
+	NEED_DATA,
+	NetstringDecoder,
+	NetstringDecoderStream,
+} from "qmtp/netstring";
+import { decodeWithNetstring, readWithEndo } from "../fixtures/netstring-peers.js";
+import type { Findings, Pass } from "../measure.js";
+
+/** The package decoder's way: no view is made. */
+export const RANGES = "NetstringDecoder, ranges";
+/** A program's way that has chunks at hand and wants whole interpretations. */
+export const WHOLE = "InterpretationDecoder, whole";
+/** The fastest decoder on npm that is right about valid netstrings. */
+export const FASTEST_PEER = "netstring 0.3.0, Stream";
 
 /** All of them, over the same chunks. */
 export function decodePasses(
@@ -8,16 +23,17 @@ export function decodePasses(
 	expected: Pick<Findings, "items" | "bytes">,
 ): Pass[] {
 	return [
-		{ name: "ranges", run: () => ranges(chunks) },
+		{ name: FASTEST_PEER, run: () => counted((count) => decodeWithNetstring(chunks, count)) },
+		{ name: "@endo/netstring 1.1.1, reader", run: () => iterated(readWithEndo(chunks)) },
+		{ name: RANGES, run: () => ranges(chunks) },
 		{ name: "ranges, each cache line read", run: () => rangesRead(chunks) },
 		{ name: "no decoder, each cache line read", run: () => ({ ...expected, touched: memory(chunks) }) },
-		{ name: "views", run: () => views(chunks) },
-		{ name: "whole interpretations", run: () => whole(chunks) },
-		{ name: "NetstringDecoderStream", run: () => stream(chunks) },
+		{ name: "NetstringDecoder, views", run: () => views(chunks) },
+		{ name: WHOLE, run: () => counted((count) => whole(chunks, count)) },
+		{ name: "NetstringDecoderStream, whole", run: () => iterated(stream(chunks)) },
 	];
 }
 
-/** As the package decoder uses it: no view is made. */
 function ranges(chunks: readonly Uint8Array[]): Findings {
 	const decoder = new NetstringDecoder();
 	let [items, bytes, touched] = [0, 0, 0];
@@ -78,37 +94,16 @@ function views(chunks: readonly Uint8Array[]): Findings {
 	return { items, bytes, touched };
 }
 
-/** One array for each netstring: a view if it lies whole in a chunk, else gathered in an array of its own. */
-function whole(chunks: readonly Uint8Array[]): Findings {
-	const decoder = new NetstringDecoder();
-	let gathered: Uint8Array = NOTHING;
-	let filled = 0;
-	let [items, bytes, touched] = [0, 0, 0];
+function whole(chunks: readonly Uint8Array[], count: (interpretation: Uint8Array) => void): void {
+	const decoder = new InterpretationDecoder();
 	for (const chunk of chunks) {
 		decoder.receive(chunk);
-		for (let step = decoder.next(); step !== NEED_DATA; step = decoder.next()) {
-			if (step === LENGTH) {
-				filled = 0;
-			} else if (step === BYTES) {
-				const view = decoder.chunk.subarray(decoder.start, decoder.end);
-				if (view.length === decoder.length) {
-					gathered = view;
-				} else {
-					if (filled === 0) gathered = new Uint8Array(decoder.length);
-					gathered.set(view, filled);
-				}
-				filled += view.length;
-			} else {
-				items++;
-				bytes += gathered.length;
-				touched += (gathered[0] as number) + (gathered[gathered.length - 1] as number);
-			}
-		}
+		for (let bytes = decoder.next(); bytes !== null; bytes = decoder.next()) count(bytes);
 	}
-	return { items, bytes, touched };
+	decoder.receiveEnd();
 }
 
-async function stream(chunks: readonly Uint8Array[]): Promise<Findings> {
+function stream(chunks: readonly Uint8Array[]): ReadableStream<Uint8Array> {
 	let next = 0;
 	const source = new ReadableStream<Uint8Array>({
 		pull(controller) {
@@ -117,8 +112,24 @@ async function stream(chunks: readonly Uint8Array[]): Promise<Findings> {
 			else controller.enqueue(chunk);
 		},
 	});
+	return source.pipeThrough(new NetstringDecoderStream());
+}
+
+/** What a decoder found that calls back. */
+function counted(decode: (count: (interpretation: Uint8Array) => void) => void): Findings {
 	let [items, bytes, touched] = [0, 0, 0];
-	for await (const interpretation of source.pipeThrough(new NetstringDecoderStream())) {
+	decode((interpretation) => {
+		items++;
+		bytes += interpretation.length;
+		touched += (interpretation[0] as number) + (interpretation[interpretation.length - 1] as number);
+	});
+	return { items, bytes, touched };
+}
+
+/** What a decoder found that is iterated. */
+async function iterated(interpretations: AsyncIterable<Uint8Array>): Promise<Findings> {
+	let [items, bytes, touched] = [0, 0, 0];
+	for await (const interpretation of interpretations) {
 		items++;
 		bytes += interpretation.length;
 		touched += (interpretation[0] as number) + (interpretation[interpretation.length - 1] as number);
@@ -132,5 +143,4 @@ function readLines(chunk: Uint8Array, start: number, end: number): number {
 	return sum;
 }
 
-const NOTHING = new Uint8Array(0);
 const CACHE_LINE = 64;

@@ -13,6 +13,8 @@ export {
 export { encodeNetstring, netstringHead, netstringSize, writeHead, writeNetstring } from "./encoder.js";
 export { type Netstring, type ReadNetstringsOptions, readNetstrings } from "./reader.js";
 export {
+	InterpretationDecoder,
+	type InterpretationDecoderOptions,
 	NetstringDecoderStream,
 	type NetstringDecoderStreamOptions,
 	NetstringEncoderStream,

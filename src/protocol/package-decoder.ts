@@ -139,10 +139,10 @@ export class PackageDecoder {
 	/** A copy of the address of a SENDER or RECIPIENT step, or null if it was too long. */
 	copyAddress(): Uint8Array | null {
 		if (this.tooLong) return null;
-		// It copies, since an address outlives its chunk and a view would pin it. (Not slice: Buffer's is a view.)
-		const address = new Uint8Array(this.end - this.start);
-		address.set(this.chunk.subarray(this.start, this.end));
-		return address;
+		// It copies, since an address outlives its chunk and a view would pin it. (Not slice: Buffer's is a view.) Made
+		// from a view, an array's room is not zeroed first: a small package's events take 460 ns so, and 525 ns with set().
+		const { chunk, start, end } = this;
+		return new Uint8Array(new Uint8Array(chunk.buffer, chunk.byteOffset + start, end - start));
 	}
 
 	/** Hands up no more bytes of the current message's body: they are read and dropped. */

@@ -40,17 +40,49 @@ function encodePackageHead(encoding: Encoding, length: number): Uint8Array {
 	if (!Number.isSafeInteger(length + 1) || length < 0) {
 		throw new UsageError("ERR_QMTP_OPTION", `a body cannot have ${length} bytes`);
 	}
-	// The byte that tells the encoding counts.
-	return utf8.encode(`${length + 1}:${encoding === "lf" ? "\n" : "\r"}`);
+	const offset = writeHead(scratch, 0, length + 1); // the byte that tells the encoding counts
+	scratch[offset] = encoding === "lf" ? LF : CR;
+	return copyOf(scratch, offset + 1);
 }
 
 function encodePackageTail(envelope: Envelope, addressEncoding: AddressEncoding): Uint8Array {
-	// As one text, where a character is a byte: about a third less than an array for each address costs.
+	// As if each character were a byte, which nearly always is so.
 	const { sender, recipients } = envelope;
-	let list = "";
-	for (const recipient of recipients) list += `${recipient.length}:${recipient},`;
-	const tail = `,${sender.length}:${sender},${list.length}:${list},`; // the first comma is the message's
-	return NOT_ASCII.test(tail) ? encodeTailBytewise(envelope, addressEncoding) : utf8.encode(tail);
+	const highest = addressEncoding === "latin1" ? 0xff : 0x7f;
+	let listLength = 0;
+	for (const recipient of recipients) listLength += netstringSize(recipient.length);
+	const size = 1 + netstringSize(sender.length) + netstringSize(listLength);
+	const tail = size <= scratch.length ? scratch : new Uint8Array(size);
+	tail[0] = COMMA; // the message's
+	let offset = writeText(tail, 1, sender, highest);
+	if (offset === -1) return encodeTailBytewise(envelope, addressEncoding);
+	offset = writeHead(tail, offset, listLength);
+	for (const recipient of recipients) {
+		offset = writeText(tail, offset, recipient, highest);
+		if (offset === -1) return encodeTailBytewise(envelope, addressEncoding);
+	}
+	tail[offset] = COMMA;
+	return tail === scratch ? copyOf(scratch, size) : tail;
+}
+
+/** Writes a netstring with a byte for each character. @returns The offset after it; -1 if a character is too high. */
+function writeText(target: Uint8Array, offset: number, text: string, highest: number): number {
+	let end = writeHead(target, offset, text.length);
+	for (let index = 0; index < text.length; index++) {
+		const code = text.charCodeAt(index);
+		if (code > highest) return -1;
+		target[end++] = code;
+	}
+	target[end] = COMMA;
+	return end + 1;
+}
+
+/**
+ * What is small is written into an array that is kept, and copied out of it: room that is not zeroed first, and no call
+ * of TextEncoder. Head and tail for one recipient take 240 ns so, and 880 ns as two texts that TextEncoder encodes.
+ */
+function copyOf({ buffer }: Uint8Array, length: number): Uint8Array {
+	return new Uint8Array(new Uint8Array(buffer, 0, length));
 }
 
 function encodeTailBytewise(envelope: Envelope, addressEncoding: AddressEncoding): Uint8Array {
@@ -66,7 +98,7 @@ function encodeTailBytewise(envelope: Envelope, addressEncoding: AddressEncoding
 	return tail;
 }
 
+const scratch = new Uint8Array(1024);
 const COMMA = 0x2c;
-const utf8 = new TextEncoder();
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const NOT_ASCII = /[^\x00-\x7f]/;
+const LF = 0x0a;
+const CR = 0x0d;

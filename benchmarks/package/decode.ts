@@ -1,14 +1,21 @@
 /** Ways to decode a stream of packages. Each looks at the ends of every body and at every byte of the addresses. */
 import { BODY, MESSAGE, PACKAGE_END, PackageDecoder } from "qmtp/protocol";
 import { CallbackParser } from "../fixtures/callback-parser.js";
-import type { Findings, Pass } from "./measure.js";
+import type { Findings, Pass } from "../measure.js";
+
+/** What the decoder is compared with. */
+export const YARDSTICK = "callback parser (yardstick)";
+/** The server's way: no event is made. */
+export const STEPS = "PackageDecoder.step()";
+/** A program's way: an event object for each step. */
+export const EVENTS = "PackageDecoder.next()";
 
 /** All of them, over the same chunks. */
-export function packagePasses(chunks: readonly Uint8Array[]): Pass[] {
+export function decodePasses(chunks: readonly Uint8Array[]): Pass[] {
 	return [
-		{ name: "callback parser (yardstick)", run: () => callbacks(chunks) },
-		{ name: "PackageDecoder.step()", run: () => steps(chunks) },
-		{ name: "PackageDecoder.next()", run: () => events(chunks) },
+		{ name: YARDSTICK, run: () => callbacks(chunks) },
+		{ name: STEPS, run: () => steps(chunks) },
+		{ name: EVENTS, run: () => events(chunks) },
 	];
 }
 

@@ -1,12 +1,12 @@
-/** What the parts of the codec benchmark share: how a pass is timed, how its result is held to what must come out. */
-import { countCopies } from "../fixtures/count-copies.js";
-import type { Variant } from "../rounds.js";
+/** What the benchmarks in memory share: how a pass is timed, and how its result is held to what must come out. */
+import { countCopies } from "./fixtures/count-copies.js";
+import type { Variant } from "./rounds.js";
 
 /** What a pass found. */
 export interface Findings {
-	/** Netstrings or packages. */
+	/** Netstrings, packages or lines. */
 	readonly items: number;
-	/** Bytes of their interpretations or bodies. */
+	/** Bytes of their interpretations or bodies, or what the lines are decoded to. */
 	readonly bytes: number;
 	/** A sum over bytes that were looked at. */
 	readonly touched: number;
