@@ -20,6 +20,7 @@ import { messageBody } from "../fixtures/packages.js";
 import { temporaryFolder } from "../folder.js";
 import { benchmarkOptions } from "../options.js";
 import { figure, printTable, printTitle, spread } from "../report.js";
+import { record } from "../results.js";
 import { inTurns, ratio, samplesOf, type Variant } from "../rounds.js";
 
 const BODY = messageBody(1024);
@@ -49,7 +50,9 @@ const BARE = "bare spawn";
 const samples = await inTurns([variant(BARE, bare), variant(QUEUE, queued)], rounds);
 const rows = [["", "messages/s", "ratio to bare"]];
 for (const name of [BARE, QUEUE]) {
-	rows.push([name, spread(samplesOf(samples, name)), figure(ratio(samples, name, BARE))]);
+	const perSecond = samplesOf(samples, name);
+	rows.push([name, spread(perSecond), figure(ratio(samples, name, BARE))]);
+	record({ benchmark: "programs", name, unit: "messages/s", samples: perSecond, better: "higher" });
 }
 printTable(rows);
 

@@ -20,7 +20,9 @@ import { messageBody } from "../fixtures/packages.js";
 import { temporaryFolder } from "../folder.js";
 import { benchmarkOptions } from "../options.js";
 import { figure, printTable, printTitle, spread } from "../report.js";
-import { inTurns, ratio, samplesOf, type Variant } from "../rounds.js";
+import { record } from "../results.js";
+import { inTurns, ratio, ratios, samplesOf, type Variant } from "../rounds.js";
+import { holdTo } from "../target.js";
 import { BareStore } from "./bare.js";
 
 const BODY = messageBody(1024);
@@ -47,9 +49,18 @@ printTitle(`queues: messages of ${BODY.length} B, ${AT_ONCE} in flight`, rounds)
 const samples = await inTurns([variant(BARE, bare), variant(MAILDIR, maildir)], rounds);
 const rows = [["", "messages/s", "ratio to bare"]];
 for (const name of [BARE, MAILDIR]) {
-	rows.push([name, spread(samplesOf(samples, name)), figure(ratio(samples, name, BARE))]);
+	const perSecond = samplesOf(samples, name);
+	rows.push([name, spread(perSecond), figure(ratio(samples, name, BARE))]);
+	record({ benchmark: "queues", name, unit: "messages/s", samples: perSecond, better: "higher" });
 }
 printTable(rows);
+console.log();
+holdTo({
+	benchmark: "queues",
+	name: `maildirQueue to the bare loop, ${AT_ONCE} in flight`,
+	samples: ratios(samples, MAILDIR, BARE),
+	atLeast: 0.8,
+});
 
 /** Measures messages a second. */
 function variant(name: string, run: (path: string) => Promise<void>): Variant {

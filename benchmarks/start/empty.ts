@@ -1,0 +1,2 @@
+/** What a module that does nothing costs. */
+export {};
