@@ -14,7 +14,8 @@ export function discardQueue(): Queue {
 }
 
 class DiscardDelivery implements Delivery {
-	readonly keepsBytes = false;
+	readonly heldBytes = 0;
+
 	readonly #message: MessageInfo;
 
 	constructor(message: MessageInfo) {

@@ -121,6 +121,10 @@ class MemoryDelivery implements Delivery {
 		this.#message = message;
 	}
 
+	get heldBytes(): number {
+		return this.#size;
+	}
+
 	write(bytes: Uint8Array): void {
 		if (this.#ended) throw new UsageError("ERR_QMTP_ENDED", "write() after commit() or abort()");
 		this.#store.reserve(bytes.length);

@@ -30,12 +30,11 @@ export interface Queue {
 /** One message on its way into a queue. */
 export interface Delivery {
 	/**
-	 * False if it keeps none of the bytes that it was given once `write` has returned, or the promise of that has resolved.
-	 * Servers bound what is in memory: without it they take bytes as kept until `write` has made them wait twice after
-	 * those, or `commit` or `abort` has settled.
-	 * @defaultValue true
+	 * How many of the bytes that it was given it holds in memory now; 0 if it holds none. Servers bound what is in memory,
+	 * and cannot know: without it they take it to hold what it was given since the wait before the last that `write` asked
+	 * for, and all of it if `write` never does.
 	 */
-	readonly keepsBytes?: boolean;
+	readonly heldBytes?: number;
 	/**
 	 * Hands over the next bytes of the message. Nobody changes them from now on: the queue may keep the view, which
 	 * pins the chunk around it, and must not write into it.

@@ -8,14 +8,21 @@
 import { encodeResponses, type QmtpResponse } from "../protocol/response.js";
 import type { ServerConnection } from "../protocol/server-connection.js";
 import type { Timers } from "../timers.js";
+import type { ConnectionBytes } from "./held-bytes.js";
 import type { ServerSettings } from "./options.js";
 import type { Transaction } from "./transaction.js";
 import type { Transport } from "./transport.js";
 
+/** What the answers of a session need. */
+export interface AnswersContext {
+	readonly transport: Transport;
+	readonly settings: ServerSettings;
+	readonly timers: Timers;
+	readonly bytes: ConnectionBytes;
+}
+
 /** Gives each package its responses, in order. */
 export class Answers {
-	/** False after a write that the client did not keep up with. */
-	writable = true;
 	/** When the last answer was written, on the clock of the timers. */
 	lastWrite = 0;
 	/** Packages answered. */
@@ -25,17 +32,46 @@ export class Answers {
 	readonly #transport: Transport;
 	readonly #settings: ServerSettings;
 	readonly #timers: Timers;
+	readonly #bytes: ConnectionBytes;
+	#writable = true; // false after a write that the client did not keep up with, until it has
+	#unsent: readonly QmtpResponse[] = NOTHING; // taken, and written from #next on
+	#next = 0;
+	#forgotten = false;
+	#drained: (() => void) | null = null;
 	#expected: Transaction[] = []; // in the order of their deadlines; those before #oldest are answered
 	#oldest = 0;
 	#owed = 0; // responses that packages read to their end are still to get
 	#armed = false;
 	#room: { readonly packages: number; readonly resolve: () => void } | null = null;
 
-	constructor(connection: ServerConnection, transport: Transport, settings: ServerSettings, timers: Timers) {
+	constructor(connection: ServerConnection, { transport, settings, timers, bytes }: AnswersContext) {
 		this.#connection = connection;
 		this.#transport = transport;
 		this.#settings = settings;
 		this.#timers = timers;
+		this.#bytes = bytes;
+	}
+
+	/** False while the client does not keep up with what it is told. */
+	get writable(): boolean {
+		return this.#writable;
+	}
+
+	/** Resolves when the client keeps up. For one caller at a time. */
+	drained(): Promise<void> {
+		if (this.#writable) return Promise.resolve();
+		return new Promise((resolve) => {
+			this.#drained = resolve;
+		});
+	}
+
+	/** The session has ended: nobody gets what is left, nor what comes yet. */
+	forget(): void {
+		this.#forgotten = true;
+		for (const transaction of this.#expected.slice(this.#oldest))
+			if (transaction.answered) transaction.sent();
+		this.#bytes.add(-this.#unsent.length * UNSENT_OVERHEAD);
+		this.#unsent = NOTHING;
 	}
 
 	/** A package was read to its end: its responses will come. */
@@ -48,6 +84,10 @@ export class Answers {
 	/** Gives the responses to a package, one for each of its recipients. */
 	give(transaction: Transaction, responses: readonly QmtpResponse[]): void {
 		this.packages++;
+		if (this.#forgotten) {
+			transaction.sent();
+			return;
+		}
 		this.#connection.respond(transaction.number, responses);
 		this.arm();
 	}
@@ -83,23 +123,69 @@ export class Answers {
 		});
 	}
 
-	/** Writes what may be sent now. */
+	/** Writes what may be sent now. What the client does not keep up with follows when it does. */
 	flush(): void {
-		const responses = this.#connection.transmit();
-		while (this.#expected[this.#oldest]?.answered) this.#oldest++;
-		if (this.#oldest * 2 >= this.#expected.length) {
-			this.#expected = this.#expected.slice(this.#oldest);
-			this.#oldest = 0;
-		}
-		if (responses.length > 0) {
-			this.#owed -= responses.length;
-			this.lastWrite = this.#timers.now;
-			this.writable = this.#transport.write(encodeResponses(responses));
+		if (this.#forgotten) return;
+		if (this.#writable) {
+			this.#take();
+			this.#send();
 		}
 		const room = this.#room;
 		if (room === null || !this.#hasRoom(room.packages)) return;
 		this.#room = null;
 		room.resolve();
+	}
+
+	#take(): void {
+		const responses = this.#connection.transmit();
+		for (;;) {
+			const transaction = this.#expected[this.#oldest];
+			if (transaction?.answered !== true) break;
+			transaction.sent();
+			this.#oldest++;
+		}
+		if (this.#oldest * 2 >= this.#expected.length) {
+			this.#expected = this.#expected.slice(this.#oldest);
+			this.#oldest = 0;
+		}
+		if (responses.length === 0) return;
+		this.#owed -= responses.length;
+		this.#unsent = responses;
+		this.#next = 0;
+		this.#bytes.add(responses.length * UNSENT_OVERHEAD);
+	}
+
+	/** A few at a time, since one package may have 350,000: as text they would be 20 MB. */
+	#send(): void {
+		const { length } = this.#unsent;
+		while (this.#next < length && this.#writable) {
+			const next = this.#next === 0 && length <= MOST_AT_ONCE ? this.#unsent : this.#slice();
+			this.#next += next.length;
+			this.lastWrite = this.#timers.now;
+			this.#writable = this.#transport.write(encodeResponses(next));
+		}
+		if (!this.#writable) this.#transport.drained().then(() => this.#goOn());
+		else if (length > 0) this.#sent();
+	}
+
+	#slice(): readonly QmtpResponse[] {
+		return this.#unsent.slice(this.#next, this.#next + MOST_AT_ONCE);
+	}
+
+	#sent(): void {
+		this.#bytes.add(-this.#unsent.length * UNSENT_OVERHEAD);
+		this.#unsent = NOTHING;
+	}
+
+	#goOn(): void {
+		if (this.#forgotten) return;
+		this.#writable = true;
+		this.#send();
+		if (!this.#writable) return;
+		this.flush();
+		if (!this.#writable) return;
+		this.#drained?.();
+		this.#drained = null;
 	}
 
 	#hasRoom(packages: number): boolean {
@@ -108,3 +194,7 @@ export class Answers {
 		return pending < packages && (pending === 0 || this.#owed <= this.#settings.limits.recipients);
 	}
 }
+
+const NOTHING: readonly QmtpResponse[] = [];
+const MOST_AT_ONCE = 1000;
+const UNSENT_OVERHEAD = 16; // of a response that many share: its place in two arrays

@@ -2,17 +2,35 @@
  * How many connections there may be, in all and from one client, and who waits for a place. One limit may be shared by
  * several servers: two doors of a process, or the workers of a cluster.
  */
+
 import { ipv6Bits, ipv6Network, ipv6Text } from "../access/ipv6.js";
+import { withDefaults } from "../protocol/options.js";
 
 /** What a {@link ConnectionLimit} allows. */
 export interface ConnectionLimits {
-	/** Connections at once. */
+	/**
+	 * Connections at once.
+	 * @defaultValue 61
+	 */
 	readonly connections: number;
-	/** Connections at once from one client: an IPv4 address, or a /64 network of IPv6. Those that wait count too. */
+	/**
+	 * Connections at once from one client: an IPv4 address, or a /64 network of IPv6. Those that wait count too.
+	 * @defaultValue Infinity
+	 */
 	readonly connectionsPerAddress: number;
-	/** Connections beyond `connections` that wait for a place, accepted but not read. */
+	/**
+	 * Connections beyond `connections` that wait for a place, accepted but not read.
+	 * @defaultValue 0
+	 */
 	readonly waitingConnections: number;
 }
+
+/** The defaults of {@link ConnectionLimits}. */
+export const DEFAULT_CONNECTION_LIMITS: ConnectionLimits = {
+	connections: 61,
+	connectionsPerAddress: Number.POSITIVE_INFINITY,
+	waitingConnections: 0,
+};
 
 /** Why there is no place: there are too many connections, or too many of this client. */
 export type NoPlace = "full" | "client-full";
@@ -37,7 +55,7 @@ export interface Place {
 	 * @returns False if the client has as many connections as it may; then only `leave` follows.
 	 */
 	claim(address: string): boolean | Promise<boolean>;
-	/** Gives it back, once. */
+	/** Gives it back. Further calls do nothing. */
 	leave(): void;
 }
 
@@ -48,8 +66,11 @@ export class ConnectionLimit implements ConnectionLimiter {
 	readonly #waiting = new Set<() => void>();
 	#open = 0;
 
-	constructor(limits: ConnectionLimits) {
-		this.#limits = limits;
+	/** @throws UsageError `ERR_QMTP_OPTION` for what is no number. */
+	constructor(limits: Partial<ConnectionLimits> = {}) {
+		const { connections, connectionsPerAddress, waitingConnections } = limits; // a server's are more than these
+		const given = { connections, connectionsPerAddress, waitingConnections } as Partial<ConnectionLimits>;
+		this.#limits = withDefaults("limits", DEFAULT_CONNECTION_LIMITS, given);
 	}
 
 	/** Places that are taken. */
@@ -84,12 +105,14 @@ export class ConnectionLimit implements ConnectionLimiter {
 			};
 			this.#waiting.add(admit);
 			signal.addEventListener("abort", giveUp, { once: true });
+			if (signal.aborted) giveUp();
 		});
 	}
 
 	#place(client: string): Place {
 		this.#open++;
 		let holder = client;
+		let isTaken = true;
 		return {
 			claim: (address) => {
 				this.#uncount(holder);
@@ -99,6 +122,8 @@ export class ConnectionLimit implements ConnectionLimiter {
 				return isAllowed;
 			},
 			leave: () => {
+				if (!isTaken) return;
+				isTaken = false;
 				this.#uncount(holder);
 				this.#open--;
 				const [next] = this.#waiting;

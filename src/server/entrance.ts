@@ -9,7 +9,7 @@ import type { SecureContextOptions } from "node:tls";
 import { TransportError, UsageError } from "../errors.js";
 import type { Peer } from "../protocol/peer.js";
 import type { ConnectionLimiter, NoPlace, Place } from "./connection-limit.js";
-import { isPromise } from "./intake.js";
+import { asError, isPromise } from "./intake.js";
 import type { ServerSettings } from "./options.js";
 import { socketPeer } from "./peer.js";
 import { proxiedPeer } from "./proxy/peer.js";
@@ -26,6 +26,8 @@ export interface EntranceContext {
 	failed(peer: Peer, error: Error): void;
 	/** A connection was closed since there is no place for it. */
 	refused(peer: Peer, error: TransportError): void;
+	/** The limiter has failed. */
+	fault(error: Error): void;
 }
 
 /** The way in. */
@@ -62,7 +64,7 @@ export class Entrance {
 			socket.destroy();
 			return;
 		}
-		const ended = this.#admit(socket);
+		const ended = this.#admit(socket).catch((error) => this.#fail(socket, error));
 		this.#inside.add(ended);
 		ended.then(() => this.#inside.delete(ended));
 	}
@@ -85,31 +87,40 @@ export class Entrance {
 		while (this.#inside.size > 0) await Promise.all(this.#inside);
 	}
 
-	#admit(socket: Socket): Promise<void> {
+	async #admit(socket: Socket): Promise<void> {
 		const peer = socketPeer(socket);
 		const isProxy = this.#context.settings.isProxy(peer.remoteAddress);
 		const stop = new AbortController(); // gone when there is a place: 10,000 idle connections would keep 10,000
 		const place = this.#limiter.enter(isProxy ? "" : peer.remoteAddress, stop.signal);
 		if (!isPromise(place)) return this.#enter(socket, peer, { place, isProxy });
-		return this.#wait(socket, stop, place).then((place) => this.#enter(socket, peer, { place, isProxy }));
+		const given = await this.#inTime(socket, place, { fallback: "full", stop });
+		place.then((late) => {
+			if (late !== given && typeof late !== "string") late.leave();
+		});
+		return this.#enter(socket, peer, { place: given, isProxy });
 	}
 
-	/** A client that waits for a place must not wait for ever, nor longer than one that has it may be silent. */
-	async #wait(
+	/** What a limiter says in its own time; `fallback` if the server closes before, or it takes longer than a minute. */
+	async #inTime<T>(
 		socket: Socket,
-		stop: AbortController,
-		place: Promise<Place | NoPlace>,
-	): Promise<Place | NoPlace> {
+		answer: Promise<T>,
+		{ fallback, stop = new AbortController() }: { readonly fallback: T; readonly stop?: AbortController },
+	): Promise<T> {
 		const { idle } = this.#context.settings.timeouts;
-		const timer = idle > LONGEST_TIMER ? undefined : setTimeout(() => stop.abort(), idle);
+		const timer = setTimeout(() => stop.abort(), Math.min(idle, LONGEST_WAIT));
 		const ignore = () => {}; // it broke: whoever reads from it will see
 		socket.on("error", ignore);
 		this.#waiting.set(socket, stop);
-		const given = await place;
-		this.#waiting.delete(socket);
-		clearTimeout(timer);
-		socket.off("error", ignore);
-		return given;
+		const stopped = new Promise<T>((resolve) => {
+			stop.signal.addEventListener("abort", () => resolve(fallback), { once: true });
+		});
+		try {
+			return await Promise.race([answer, stopped]);
+		} finally {
+			this.#waiting.delete(socket);
+			clearTimeout(timer);
+			socket.off("error", ignore);
+		}
 	}
 
 	async #enter(
@@ -119,7 +130,8 @@ export class Entrance {
 	): Promise<void> {
 		if (typeof place === "string") return this.#refuse(socket, peer, place);
 		try {
-			if (isProxy) await this.#behindProxy(socket, peer, place);
+			if (this.#closed) socket.destroy();
+			else if (isProxy) await this.#behindProxy(socket, peer, place);
 			else await this.#begin(socket, peer);
 		} finally {
 			place.leave();
@@ -141,19 +153,9 @@ export class Entrance {
 		// Those whom the proxy does not name share its address, and are not one client.
 		const claimed = peer.proxy?.told === true ? place.claim(peer.remoteAddress) : true;
 		// A promise only where it is one: between the header and whoever listens next nobody hears the socket's errors.
-		if (claimed === true || (isPromise(claimed) && (await this.#quietly(socket, claimed)))) {
-			await this.#begin(socket, peer);
-		} else {
-			this.#refuse(socket, peer, "client-full");
-		}
-	}
-
-	async #quietly<T>(socket: Socket, wait: Promise<T>): Promise<T> {
-		const ignore = () => {};
-		socket.on("error", ignore);
-		const result = await wait;
-		socket.off("error", ignore);
-		return result;
+		const isAllowed = isPromise(claimed) ? await this.#inTime(socket, claimed, { fallback: false }) : claimed;
+		if (isAllowed) await this.#begin(socket, peer);
+		else this.#refuse(socket, peer, "client-full");
 	}
 
 	/** Speaks TLS first, if the server does. */
@@ -183,10 +185,17 @@ export class Entrance {
 		this.#context.refused(peer, new TransportError("ERR_QMTP_CONNECTION_LIMIT", message));
 	}
 
+	/** The limiter has failed: a fault, and no reason to let anybody in. */
+	#fail(socket: Socket, error: unknown): void {
+		socket.destroy();
+		this.#context.fault(asError(error));
+	}
+
 	get #patience(): number {
 		return Math.min(this.#context.settings.timeouts.idle, HANDSHAKE_TIMEOUT);
 	}
 }
 
 const HANDSHAKE_TIMEOUT = 30_000;
-const LONGEST_TIMER = 2 ** 31 - 1; // what is longer Node makes 1 ms
+// Who waits is not read from, so nobody sees that it has gone.
+const LONGEST_WAIT = 60_000;

@@ -72,14 +72,20 @@ export class Intake {
 		if (delivery === null) return;
 		try {
 			const wait = delivery.write(bytes);
-			if (delivery.keepsBytes !== false || wait !== undefined) this.#bytes?.keep();
+			this.#bytes?.gave(bytes.length, delivery.heldBytes);
 			return wait?.then(
-				() => this.#waited(delivery),
+				() => this.#bytes?.waited(delivery.heldBytes),
 				(error: unknown) => this.#writeFailed(error),
 			);
 		} catch (error) {
 			return this.#writeFailed(error);
 		}
+	}
+
+	/** Looks again at what the delivery holds: that may have become less while nothing was written. */
+	recount(): void {
+		const held = this.#delivery?.heldBytes;
+		if (held !== undefined) this.#bytes?.holds(held);
 	}
 
 	/** Commits; the owner gets the answers when the queue has answered or failed. */
@@ -111,11 +117,6 @@ export class Intake {
 		this.#delivery = delivery;
 		if (this.#aborted !== null) return this.#abort(this.#aborted);
 		if (first !== null) return this.write(first);
-	}
-
-	#waited(delivery: Delivery): void {
-		if (delivery.keepsBytes === false) this.#bytes?.letGoBody();
-		else this.#bytes?.waited();
 	}
 
 	#openFailed(error: unknown): void {

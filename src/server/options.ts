@@ -6,7 +6,7 @@ import { type AddressEncoding, addressEncodingOption } from "../protocol/envelop
 import { DEFAULT_PACKAGE_LIMITS, type PackageLimits } from "../protocol/limits.js";
 import { onlyOptions, withDefaults } from "../protocol/options.js";
 import type { Queue } from "../queue/queue.js";
-import { ConnectionLimit, type ConnectionLimiter } from "./connection-limit.js";
+import { ConnectionLimit, type ConnectionLimiter, DEFAULT_CONNECTION_LIMITS } from "./connection-limit.js";
 import type { ServerHooks } from "./hooks.js";
 import { trustedProxies } from "./proxy/trusted.js";
 
@@ -37,8 +37,8 @@ export interface ServerLimits extends PackageLimits {
 	 */
 	readonly connectionsPerAddress: number;
 	/**
-	 * Connections beyond `connections` that are accepted, and not read until one of the others ends; at most for
-	 * `timeouts.idle`.
+	 * Connections beyond `connections` that are accepted, and not read until one of the others ends; at most for a minute,
+	 * and `timeouts.idle`. One that its client has reset holds its place as long.
 	 * @defaultValue 0
 	 */
 	readonly waitingConnections: number;
@@ -49,9 +49,9 @@ export interface ServerLimits extends PackageLimits {
 	 */
 	readonly bytesPerSecond: number;
 	/**
-	 * Bytes in memory for all connections: chunks of which a delivery keeps a part, envelopes, and what goes with each
-	 * package that is not answered. Beyond it nobody is read from, but for one package at a time. What was read
-	 * ahead is not in it: up to 192 KiB for each connection that waits.
+	 * Bytes in memory for all connections: what deliveries hold (`Delivery.heldBytes`), envelopes, answers that are not
+	 * sent, and what goes with each package. Beyond it only those are read from who hold less than 64 KiB, and of the
+	 * others one at a time. What was read ahead is not in it: up to 192 KiB for each connection that waits.
 	 * @defaultValue 67108864 (64 MiB)
 	 */
 	readonly heldBytes: number;
@@ -170,11 +170,20 @@ export function serverSettings(options: ServerOptions): ServerSettings {
 		received: options.received ?? true,
 		addressEncoding: addressEncodingOption(options.addressEncoding),
 		limits,
-		connectionLimit: options.connectionLimit ?? new ConnectionLimit(limits),
+		connectionLimit: limiterOption(options.connectionLimit) ?? new ConnectionLimit(limits),
 		timeouts: withDefaults("timeouts", DEFAULT_TIMEOUTS, options.timeouts),
 		tls: tlsOption(options.tls),
 		isProxy: trustedProxies(options.proxyProtocol ?? false),
 	};
+}
+
+function limiterOption(limiter: ConnectionLimiter | undefined): ConnectionLimiter | null {
+	if (limiter === undefined || limiter === null) return null;
+	if (typeof limiter.enter === "function") return limiter;
+	throw new UsageError(
+		"ERR_QMTP_OPTION",
+		"connectionLimit must have a method enter, as a ConnectionLimit has",
+	);
 }
 
 function tlsOption(tls: TlsOptions | undefined): TlsOptions | null {
@@ -208,9 +217,7 @@ const DEFAULT_LIMITS: ServerLimits = {
 	...DEFAULT_PACKAGE_LIMITS,
 	recipients: 10_000,
 	pipelined: 1000,
-	connections: 61,
-	connectionsPerAddress: Number.POSITIVE_INFINITY,
-	waitingConnections: 0,
+	...DEFAULT_CONNECTION_LIMITS,
 	bytesPerSecond: 1024,
 	heldBytes: 64 * 1024 * 1024,
 	heldBytesPerConnection: 16 * 1024 * 1024,

@@ -38,7 +38,8 @@ export class Pace {
 	 * @param isWaiting - Whether the server waits for the client, and thus did so since the last tick, as far as one looks.
 	 */
 	isTooSlow(now: number, isWaiting: boolean): boolean {
-		if (isWaiting) this.#waited += now - this.#checked;
+		// A process that was stopped itself has waited for nobody in that time.
+		if (isWaiting) this.#waited += Math.min(now - this.#checked, LONGEST_TICK_MS);
 		this.#checked = now;
 		const { limits, timeouts } = this.#settings;
 		if (this.#waited < timeouts.slow) return false;
@@ -49,3 +50,5 @@ export class Pace {
 		return isTooSlow;
 	}
 }
+
+const LONGEST_TICK_MS = 2000; // of a clock that ticks every second

@@ -1,75 +1,88 @@
 /**
- * What one package holds in memory: the chunks that its delivery may still keep views of, and its envelope.
+ * What one package holds in memory: the bytes of its body that its delivery still has, and its envelope. Numbers alone:
+ * a body may come in any number of chunks.
  *
- * A delivery that makes the server wait has let go of what it was given before the wait before: one batch may be on its
- * way to the disk while the next is gathered. That is the rule of the count, and `Delivery.keepsBytes` the exception.
+ * A delivery that does not tell what it holds (`Delivery.heldBytes`) is taken to hold what it was given since the wait
+ * before the last that it asked for: one batch may be on its way to the disk while the next is gathered.
  */
-import type { ConnectionBytes, HeldChunk } from "./held-bytes.js";
+import type { ConnectionBytes } from "./held-bytes.js";
 
 /** The count of one package. */
 export class PackageBytes {
 	readonly #connection: ConnectionBytes;
-	#own = OVERHEAD;
-	#last: HeldChunk | null = null; // of those that came since the last wait
-	#others: HeldChunk[] | null = null; // of those as well
-	#before: HeldChunk[] | null = null; // those that came since the wait before
+	#envelope = OVERHEAD;
+	#body = 0; // given since the last wait
+	#before = 0; // given since the wait before, until then
 
 	constructor(connection: ConnectionBytes) {
 		this.#connection = connection;
 		connection.add(OVERHEAD);
 	}
 
-	/** Bytes of an address, and what goes with it. */
+	/** A recipient's address, or the sender's, of so many bytes. */
 	address(bytes: number): void {
-		this.#own += bytes + ADDRESS_OVERHEAD;
-		this.#connection.add(bytes + ADDRESS_OVERHEAD);
+		this.#add(bytes + ADDRESS_OVERHEAD);
 	}
 
-	/** The delivery has bytes of the chunk that is being read. */
-	keep(): void {
-		const { chunk } = this.#connection;
-		if (chunk === this.#last) return;
-		chunk.keep();
-		if (this.#last !== null) {
-			this.#others ??= [];
-			this.#others.push(this.#last);
-		}
-		this.#last = chunk;
+	/** A recipient of whom nothing is kept but that there is one. */
+	unnamed(): void {
+		this.#add(UNNAMED_OVERHEAD);
+	}
+
+	/**
+	 * The delivery was given bytes of the chunk that is being read.
+	 * @param held - What it holds, if it tells.
+	 */
+	gave(bytes: number, held: number | undefined): void {
+		if (held === 0 && this.#body === 0 && this.#before === 0) return; // the common case of a queue that holds nothing
+		const counted = this.#connection.view(bytes);
+		this.#body += counted;
+		this.#connection.add(counted);
+		if (held !== undefined) this.holds(held);
 	}
 
 	/** The delivery made the server wait, and takes bytes again. */
-	waited(): void {
-		letGo(this.#before);
-		this.#before = this.#others;
-		if (this.#last !== null) {
-			this.#before ??= [];
-			this.#before.push(this.#last);
+	waited(held: number | undefined): void {
+		if (held !== undefined) {
+			this.holds(held);
+			return;
 		}
-		this.#others = null;
-		this.#last = null;
+		const released = this.#before;
+		this.#before = this.#body;
+		this.#body = 0;
+		if (released > 0) this.#connection.add(-released);
 	}
 
-	/** The delivery has ended, or keeps nothing. */
+	/** The delivery holds so much, and pins a chunk with the first of it. */
+	holds(held: number): void {
+		const most = held === 0 ? 0 : held + LARGEST_CHUNK;
+		const released = this.#body + this.#before - most;
+		if (released <= 0) return;
+		this.#body = most;
+		this.#before = 0;
+		this.#connection.add(-released);
+	}
+
+	/** The delivery has ended. */
 	letGoBody(): void {
-		this.#last?.letGo();
-		this.#last = null;
-		this.#others = letGo(this.#others);
-		this.#before = letGo(this.#before);
+		this.holds(0);
 	}
 
-	/** The package is answered, or will never be. */
+	/** The responses have been sent, or never will be. */
 	letGoEnvelope(): void {
-		this.#connection.add(-this.#own);
-		this.#own = 0;
+		this.#connection.add(-this.#envelope);
+		this.#envelope = 0;
+	}
+
+	#add(bytes: number): void {
+		this.#envelope += bytes;
+		this.#connection.add(bytes);
 	}
 }
 
-function letGo(chunks: readonly HeldChunk[] | null): null {
-	if (chunks !== null) for (const chunk of chunks) chunk.letGo();
-	return null;
-}
-
-// What V8 takes for the objects of a package that waits for its commit, and for each of its recipients, measured: 1.4 KB
-// and 150 bytes.
+// What V8 takes for the objects of a package that waits for its commit, for each of its recipients, and for one beyond
+// the limit, measured: 1.4 KB, 150 bytes, and three arrays' places.
 const OVERHEAD = 1400;
 const ADDRESS_OVERHEAD = 150;
+const UNNAMED_OVERHEAD = 24;
+const LARGEST_CHUNK = 64 * 1024;

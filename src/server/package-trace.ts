@@ -42,6 +42,7 @@ export function publishConnection(peer: Peer): void {
 export class PackageTrace {
 	readonly #trace: ServerPackageTrace;
 	readonly #run: <T>(step: () => T) => T;
+	#ended = false;
 
 	private constructor(trace: ServerPackageTrace) {
 		this.#trace = trace;
@@ -67,12 +68,14 @@ export class PackageTrace {
 
 	/** A hook or the queue has failed, or the package will never be complete. */
 	failed(error: Error): void {
+		if (this.#ended) return; // a commit that failed when its time was over already
 		this.#trace.error = error;
 		packages.error.publish(this.#trace);
 	}
 
 	/** The package has its responses; without a report it will never have any. */
 	ended(report?: PackageReport): void {
+		this.#ended = true;
 		if (report !== undefined) {
 			const { sender, recipients, responses, bodyBytes } = report;
 			Object.assign(this.#trace, { sender, recipients, responses, bodyBytes });

@@ -91,6 +91,7 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 				this.#counts.refused++;
 				this.#tell("refused", peer, error);
 			},
+			fault: (error) => this.#fault(error, {}),
 		});
 		const server = this;
 		this.#context = {
@@ -116,9 +117,8 @@ export class QmtpServer extends EventEmitter<ServerEvents> {
 	stats(): ServerStats {
 		const { connections: accepted, refused, packages: answered, committing, responses } = this.#counts;
 		const { bodyBytes, faults, protocolErrors } = this.#counts;
-		const { connections: open, waiting } = { connections: this.connections, waiting: this.#entrance.waiting };
 		return {
-			connections: { open, waiting, accepted, refused },
+			connections: { open: this.connections, waiting: this.#entrance.waiting, accepted, refused },
 			packages: { answered, committing },
 			responses: { accepted: responses.K, deferred: responses.Z, rejected: responses.D },
 			bodyBytes,

@@ -27,8 +27,8 @@ import { AFTER_PACKAGE, DESTROYED, Ending, NOW, RUNNING } from "./ending.js";
 import { ConnectionBytes, type HeldBytes } from "./held-bytes.js";
 import { asError, type Wait } from "./intake.js";
 import type { ServerSettings } from "./options.js";
-import { Pace } from "./pace.js";
 import { PackageTrace } from "./package-trace.js";
+import { Patience } from "./patience.js";
 import { ReceivedField } from "./received.js";
 import { NOT_AUTHORIZED } from "./refusals.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
@@ -64,12 +64,11 @@ export class Session implements Timed, TransactionContext {
 	readonly #context: SessionContext;
 	readonly #transport: Transport;
 	readonly #receivedField: ReceivedField | null;
-	readonly #started = performance.now();
 	#connection: ServerConnection;
 	#answers: Answers;
 	#access: AccessRights = NO_RIGHTS;
 	readonly #ending: Ending;
-	readonly #pace: Pace;
+	readonly #patience: Patience;
 	#transaction: Transaction | null = null; // the package being read
 	#reading = false; // waiting for input, or for the client to read
 	#inputEnded = false;
@@ -89,10 +88,10 @@ export class Session implements Timed, TransactionContext {
 		this.bytes = new ConnectionBytes(context.heldBytes, limits.heldBytesPerConnection);
 		this.counts = context.counts;
 		this.#ending = new Ending(() => transport.interrupt());
-		this.#pace = new Pace(this.settings, this.#started);
+		this.#patience = new Patience(this.settings);
 		this.#active = context.timers.now;
 		this.#connection = new ServerConnection(limits);
-		this.#answers = new Answers(this.#connection, transport, this.settings, context.timers);
+		this.#answers = this.#newAnswers();
 	}
 
 	/** Runs the session. Resolves when it has ended; never rejects. */
@@ -108,6 +107,7 @@ export class Session implements Timed, TransactionContext {
 		}
 		this.#transport.destroy();
 		this.#context.timers.remove(this);
+		this.#answers.forget();
 		this.bytes.end();
 		const report = { peer: this.peer, packages: this.#answers.packages };
 		const error = this.#ending.error ?? this.#transport.error;
@@ -126,27 +126,18 @@ export class Session implements Timed, TransactionContext {
 	}
 
 	check(now: number): void {
+		const { heldBytes } = this.#context;
+		if (heldBytes.isOver) this.#transaction?.recount();
+		heldBytes.check(now);
 		this.#answers.check(now);
-		const { idle, session } = this.settings.timeouts;
-		if (now >= this.#endBy) {
-			this.#ending.ask(DESTROYED, null);
-		} else if (this.#ending.urgency >= NOW) {
-			return; // its end is bounded by what stands above
-		} else if (now - this.#started >= session) {
-			this.#ending.ask(
-				NOW,
-				new TransportError("ERR_QMTP_SESSION_TIMEOUT", `the connection lasted ${session} ms`),
-			);
-		} else if (this.#idle && now - Math.max(this.#active, this.#answers.lastWrite) >= idle) {
-			const error = new TransportError("ERR_QMTP_IDLE_TIMEOUT", `the client did nothing for ${idle} ms`);
-			this.#ending.ask(this.#answers.writable ? NOW : DESTROYED, error);
-		} else if (this.#pace.isTooSlow(now, this.#waitsForRest)) {
-			const { bytesPerSecond } = this.settings.limits;
-			const message = `the client sent less than ${bytesPerSecond} bytes a second within a package`;
-			this.#ending.ask(NOW, new TransportError("ERR_QMTP_SLOW_CLIENT", message));
-		} else if (this.#reading && now - this.#active > PATIENCE) {
-			this.#context.heldBytes.giveUp(this.bytes);
-		}
+		if (now >= this.#endBy) this.#ending.ask(DESTROYED, null);
+		if (this.#ending.urgency >= NOW) return; // its end is bounded by what stands above
+		const since = this.#idle ? Math.max(this.#active, this.#answers.lastWrite) : null;
+		const isForRest = this.#idle && this.#answers.writable && !this.#connection.idle;
+		const error = this.#patience.check(now, { since, isForRest });
+		if (error === null) return;
+		const isDeaf = error.code === "ERR_QMTP_IDLE_TIMEOUT" && !this.#answers.writable;
+		this.#ending.ask(isDeaf ? DESTROYED : NOW, error); // nothing can be said to one that does not read
 	}
 
 	skipBody(): void {
@@ -193,10 +184,16 @@ export class Session implements Timed, TransactionContext {
 		const { messageBytes } = access;
 		if (messageBytes !== undefined) {
 			this.#connection = new ServerConnection({ ...this.settings.limits, messageBytes });
-			this.#answers = new Answers(this.#connection, this.#transport, this.settings, this.#context.timers);
+			this.#answers = this.#newAnswers();
 			this.messageBytes = messageBytes;
 		}
 		this.#access = access;
+	}
+
+	#newAnswers(): Answers {
+		const { settings, bytes } = this;
+		const { timers } = this.#context;
+		return new Answers(this.#connection, { transport: this.#transport, settings, timers, bytes });
 	}
 
 	/** Reads packages until the client ends, or somebody stops the session. */
@@ -209,21 +206,22 @@ export class Session implements Timed, TransactionContext {
 			const room = this.bytes.room({ reading: this.#transaction, isOwed: this.#connection.pending > 0 });
 			if (room !== undefined) {
 				await this.#ending.before(room, this.#connection.idle ? AFTER_PACKAGE : NOW);
+				this.bytes.wake();
 				continue;
 			}
 			this.#active = this.#context.timers.now;
 			this.#reading = true;
 			if (!this.#answers.writable) {
-				await this.#ending.before(this.#transport.drained());
-				this.#answers.writable = true;
+				await this.#ending.before(this.#answers.drained());
+				this.#reading = false;
 				continue;
 			}
 			const input = await this.#transport.read();
 			this.#reading = false;
 			if (input === INTERRUPTED) continue;
 			if (input === null) return this.#endInput();
-			this.#pace.received(input.length);
-			this.bytes.receive(input);
+			this.#patience.received(input.length);
+			this.bytes.receive(input.length);
 			try {
 				await this.#read(input);
 			} catch (error) {
@@ -303,6 +301,7 @@ export class Session implements Timed, TransactionContext {
 	async #finish(): Promise<void> {
 		const { timers } = this.#context;
 		const { commit, idle, linger } = this.settings.timeouts;
+		this.bytes.end();
 		this.#ending.ask(NOW, null); // from here on `#endBy` alone bounds it: no other time may take answers away
 		this.#endBy = timers.now + commit + idle;
 		const reason = this.#ending.error ?? this.#transport.error ?? UNFINISHED;
@@ -313,9 +312,13 @@ export class Session implements Timed, TransactionContext {
 		if (this.#ending.urgency === DESTROYED) return;
 		this.#answers.flush();
 		this.#endBy = timers.now + idle;
-		const ended = this.#transport.end().then(() => {
-			this.#endBy = timers.now + linger;
-		});
+		// It is read meanwhile: a client may read nothing of its answers before it has sent everything.
+		const ended = this.#answers
+			.drained()
+			.then(() => this.#transport.end())
+			.then(() => {
+				this.#endBy = timers.now + linger;
+			});
 		for (let dropped = 0; !this.#inputEnded && dropped <= LINGER_BYTES && !this.#destroyed; ) {
 			const input = await this.#transport.read();
 			if (input === null) this.#inputEnded = true;
@@ -329,11 +332,6 @@ export class Session implements Timed, TransactionContext {
 		this.#ending.ask(NOW, asError(error));
 	}
 
-	/** True while it waits for the client to send the rest of a package. */
-	get #waitsForRest(): boolean {
-		return this.#reading && this.#answers.writable && !this.#connection.idle;
-	}
-
 	get #destroyed(): boolean {
 		return this.#ending.urgency === DESTROYED;
 	}
@@ -345,6 +343,4 @@ export class Session implements Timed, TransactionContext {
 }
 
 const UNFINISHED = new TransportError("ERR_QMTP_CONNECTION_CLOSED", "the connection ended inside a package");
-// For input, before another connection may read over the mark of all in the stead of this one. Milliseconds.
-const PATIENCE = 1000;
 const LINGER_BYTES = 64 * 1024 * 1024;

@@ -136,16 +136,14 @@ export class Transaction implements IntakeOwner {
 	/** A recipient's address is what `decoder` came upon. */
 	sentTo(decoder: PackageDecoder): Wait {
 		const { hooks, limits, addressEncoding } = this.#context.settings;
-		const tooMany = this.recipients.length >= limits.recipients;
+		if (this.recipients.length >= limits.recipients) return this.#tooMany();
 		const suffix = relaySuffix(this.info.access);
 		const more = suffix === "" ? 0 : Buffer.byteLength(suffix, addressEncoding);
-		const address = tooMany ? null : this.#address(decoder, more);
+		const address = this.#address(decoder, more);
 		const recipient: Recipient = { address, refusal: this.#context.refusal };
 		this.recipients.push(recipient);
 		if (recipient.refusal !== null) return;
-		if (tooMany) {
-			recipient.refusal = TOO_MANY_RECIPIENTS;
-		} else if (address === null) {
+		if (address === null) {
 			recipient.refusal = BAD_RECIPIENT;
 		} else if (hooks.recipient !== undefined) {
 			const refusal = askHook(() => hooks.recipient?.(address, this.info), this);
@@ -204,6 +202,16 @@ export class Transaction implements IntakeOwner {
 		this.#context.fault(error, this.info);
 	}
 
+	/** What its delivery holds may have become less. */
+	recount(): void {
+		this.#intake.recount();
+	}
+
+	/** Its responses have been handed to the transport. */
+	sent(): void {
+		this.#bytes.letGoEnvelope();
+	}
+
 	/** What became of it. */
 	report(responses: readonly QmtpResponse[]): PackageReport {
 		const { info: message, sender, bodyBytes } = this;
@@ -219,6 +227,13 @@ export class Transaction implements IntakeOwner {
 			duration: now - this.#begun,
 			...(this.#committing > 0 ? { commitDuration } : {}),
 		};
+	}
+
+	/** One more recipient than are taken: there may be 350,000 of them in a list of 1 MiB. */
+	#tooMany(): void {
+		this.#bytes.unnamed();
+		const { refusal } = this.#context;
+		this.recipients.push(refusal === null ? ONE_TOO_MANY : { address: null, refusal });
 	}
 
 	#commit(envelope: Envelope): void {
@@ -277,12 +292,12 @@ export class Transaction implements IntakeOwner {
 	#answer(answers: readonly (QmtpResponse | undefined)[], missing: QmtpResponse): void {
 		if (this.answered) return;
 		this.answered = true;
-		this.#bytes.letGoEnvelope();
 		let next = 0;
 		const responses = this.recipients.map(({ refusal }) => refusal ?? answers[next++] ?? missing);
 		this.#context.answer(this, responses);
 	}
 }
 
+const ONE_TOO_MANY: Recipient = { address: null, refusal: TOO_MANY_RECIPIENTS };
 const NOBODY = new QueueError("ERR_QMTP_QUEUE", "nobody is to get this message");
 const NOTHING = new Uint8Array(0);

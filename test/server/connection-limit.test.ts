@@ -1,6 +1,6 @@
 /** Who gets a place, who waits for one, and who is sent away. */
 import { describe, expect, test } from "vitest";
-import { ConnectionLimit, type Place } from "../../src/server/connection-limit.js";
+import { ConnectionLimit, type NoPlace, type Place } from "../../src/server/connection-limit.js";
 import { isPromise } from "../../src/server/intake.js";
 import { Bench, type BenchOptions } from "../support/server-bench.js";
 import { mail } from "../support/server-client.js";
@@ -34,6 +34,7 @@ describe("places from one client", () => {
 		const place = entered(places, first);
 		expect(places.enter(same, NEVER)).toBe("client-full");
 		entered(places, other);
+		place.leave();
 		place.leave();
 		entered(places, same);
 		expect(places.open).toBe(2);
@@ -168,5 +169,42 @@ describe("a server", () => {
 		clients[3]?.send(header(2) + mail());
 		await clients[3]?.gone();
 		expect(refused).toEqual(["192.0.2.2 too many connections of this client"]);
+	});
+
+	test.each<[string, () => Place | NoPlace | Promise<Place | NoPlace>]>([
+		[
+			"throws",
+			() => {
+				throw new Error("no limiter");
+			},
+		],
+		["rejects", () => Promise.reject(new Error("no limiter"))],
+		[
+			"gives a place that throws",
+			() => ({ claim: () => Promise.reject(new Error("no limiter")), leave: () => {} }),
+		],
+	])("lets nobody in when its limiter %s, says so, and goes on", async (_, enter) => {
+		const { bench: it } = bench({ connectionLimit: { enter }, proxyProtocol: true });
+		const client = await it.connect();
+		client.send(`PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n${mail()}`);
+		await client.gone();
+		await it.faulted();
+		expect(it.takeFaults()).toEqual(["no limiter"]);
+		expect(it.queue.calls).toEqual([]);
+		await it.server.close();
+	});
+
+	test("closes though its limiter never says anything", async () => {
+		const { bench: it } = bench({ connectionLimit: { enter: () => new Promise(() => {}) } });
+		const client = await it.connect();
+		await it.changes.until(() => it.server.stats().connections.waiting === 1);
+		await it.server.close();
+		await client.gone();
+	});
+
+	test("is not made with a limit that is none", () => {
+		expect(() => new ConnectionLimit({ connections: 0 })).toThrow("limits.connections");
+		expect(() => new Bench({ connectionLimit: {} as ConnectionLimit })).toThrow("connectionLimit");
+		expect(isPromise(new ConnectionLimit().enter("192.0.2.1", NEVER))).toBe(false);
 	});
 });

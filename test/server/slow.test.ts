@@ -69,6 +69,18 @@ test("time in which the queue makes the client wait is not the client's", async 
 	gate.open();
 });
 
+test("neither is time in which the process itself did not run, nor in which the client waits for answers", async () => {
+	const pace = new Pace({ limits: { bytesPerSecond: 10 }, timeouts: { slow: 60_000, grace: 30_000 } }, 0);
+	expect(pace.isTooSlow(3_600_000, true)).toBe(false);
+	const bench = new Bench({ queue: { hold: true } });
+	const client = bench.talk();
+	client.send(mail() + mail().slice(0, 5)); // it waits for the first answer with half a package sent
+	await bench.queue.called("commit");
+	await pass(400);
+	expect(client.ended).toBe(false);
+	bench.queue.release();
+});
+
 test("the grace is for a connection and not for each package", () => {
 	const pace = new Pace({ limits: { bytesPerSecond: 10 }, timeouts: { slow: 1000, grace: 500 } }, 0);
 	let now = 0;

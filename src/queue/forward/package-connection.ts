@@ -47,6 +47,11 @@ export class PackageConnection implements Timed {
 		socket.on("close", () => this.#fail(closedError()));
 	}
 
+	/** Bytes that the system has not taken. */
+	get heldBytes(): number {
+		return this.#socket.writableLength;
+	}
+
 	/**
 	 * Sends bytes, which must not change any more.
 	 *

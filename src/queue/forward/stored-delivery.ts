@@ -49,6 +49,10 @@ export class StoredDelivery implements Delivery {
 		this.#held = Buffer.allocUnsafe(Math.min(context.room, length === undefined ? SMALLEST : context.room));
 	}
 
+	get heldBytes(): number {
+		return this.#spool === null ? this.#held.length : this.#context.room;
+	}
+
 	write(bytes: Uint8Array): void | Promise<void> {
 		if (this.#state !== "open") throw new UsageError("ERR_QMTP_ENDED", "write() after commit() or abort()");
 		this.#context.guard.watch(bytes);

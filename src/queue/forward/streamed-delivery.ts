@@ -42,6 +42,10 @@ export class StreamedDelivery implements Delivery {
 		this.#left = context.length;
 	}
 
+	get heldBytes(): number {
+		return this.#context.connection.heldBytes;
+	}
+
 	write(bytes: Uint8Array): void | Promise<void> {
 		if (this.#state !== "open") throw new UsageError("ERR_QMTP_ENDED", "write() after commit() or abort()");
 		const { connection, guard } = this.#context;

@@ -40,6 +40,10 @@ export class MaildirDelivery implements Delivery {
 		this.#limits = limits;
 	}
 
+	get heldBytes(): number {
+		return this.#spool === null ? this.#size : this.#spool.heldBytes;
+	}
+
 	write(bytes: Uint8Array): void | Promise<void> {
 		if (this.#state !== "open") throw new UsageError("ERR_QMTP_ENDED", "write() after commit() or abort()");
 		if (this.#size + bytes.length > this.#limits.maxBytesPerMessage) throw messageTooLarge();

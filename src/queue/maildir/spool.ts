@@ -15,6 +15,7 @@ export class Spool {
 	#size = 0; // bytes that were handed over
 	#batch: Uint8Array[] = []; // to be written next
 	#batchSize = 0;
+	#held = 0; // bytes of the batch, and of the one that is being written
 	#writing: Promise<void> | null = null; // of the batch before; it does not reject
 	#fault: Error | null = null;
 	#removal: Promise<void> | null = null;
@@ -23,6 +24,11 @@ export class Spool {
 	constructor(fileSystem: MaildirFileSystem, create: () => Promise<NewFile>) {
 		this.#fileSystem = fileSystem;
 		this.#create = create;
+	}
+
+	/** Bytes in memory. */
+	get heldBytes(): number {
+		return this.#held;
 	}
 
 	/**
@@ -34,6 +40,7 @@ export class Spool {
 		if (this.#fault !== null) throw this.#fault;
 		this.#batch.push(bytes);
 		this.#batchSize += bytes.length;
+		this.#held += bytes.length;
 		this.#size += bytes.length;
 		if (this.#writing === null) this.#writing = this.#writeBatch();
 		else if (this.#batchSize >= BATCH_BYTES || this.#batch.length >= BATCH_VIEWS) return this.#room();
@@ -72,6 +79,7 @@ export class Spool {
 
 	async #writeBatch(): Promise<void> {
 		const views = this.#batch;
+		const bytes = this.#batchSize;
 		this.#batch = [];
 		this.#batchSize = 0;
 		try {
@@ -80,6 +88,7 @@ export class Spool {
 		} catch (error) {
 			this.#fault = queueError(error);
 		}
+		this.#held -= bytes;
 		const more = this.#batch.length > 0 && this.#fault === null && this.#removal === null;
 		this.#writing = more ? this.#writeBatch() : null;
 	}
@@ -89,6 +98,7 @@ export class Spool {
 		const file = this.#file;
 		this.#file = null;
 		this.#batch = [];
+		this.#held = 0;
 		if (file === null) return;
 		await this.#fileSystem.close(file.descriptor).catch(ignore);
 		await this.#fileSystem.unlink(file.path).catch(ignore); // else it is cleared away with the left-overs

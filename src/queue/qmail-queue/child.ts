@@ -71,6 +71,11 @@ export class Child {
 		});
 	}
 
+	/** Bytes of the message that its pipe has not taken. */
+	get heldBytes(): number {
+		return this.#message.writableLength;
+	}
+
 	/** The next bytes of the message. If it takes no more, they are dropped. @returns As `Delivery.write`. */
 	write(bytes: Uint8Array): void | Promise<void> {
 		return bytes.length > LARGEST_PIECE ? this.#writePieces(bytes) : this.#writePiece(bytes);

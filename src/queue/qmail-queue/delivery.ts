@@ -20,6 +20,10 @@ export class QmailQueueDelivery implements Delivery {
 		this.#message = message;
 	}
 
+	get heldBytes(): number {
+		return this.#child.heldBytes;
+	}
+
 	write(bytes: Uint8Array): void | Promise<void> {
 		if (this.#state !== "open") throw new UsageError("ERR_QMTP_ENDED", "write() after commit() or abort()");
 		return this.#child.write(bytes);
