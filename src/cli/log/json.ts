@@ -1,28 +1,43 @@
 /** The log for programs: a JSON object a line, each with `time` and `event`. */
-import type { AddressInfo } from "node:net";
 import type { Peer } from "../../protocol/peer.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "../../server/reports.js";
+import type { ListenAddress } from "../listening-lines.js";
 import type { Decision, Log } from "../log.js";
 import { printableJson } from "../printable.js";
+import { uniqueIdText } from "./proxy.js";
+import type { RefusalReport } from "./refusals.js";
 
-/** Objects whose `connection` is the number of a connection, from 1 on. */
+/** Objects whose `connection` is the number of a connection, from 1 on; each worker counts its own. */
 export class JsonLog implements Log {
+	readonly #worker: number | undefined;
 	readonly #numbers = new WeakMap<Peer, number>();
 	#connections = 0;
 
-	listening({ address, port }: AddressInfo, connections: number): void {
-		this.#write("listening", { address, port, maxConnections: connections });
+	/** @param worker - The number of this process among several; undefined if it is alone. */
+	constructor(worker?: number) {
+		this.#worker = worker;
+	}
+
+	listening(address: ListenAddress, connections: number): void {
+		const where =
+			typeof address === "string" ? { path: address } : { address: address.address, port: address.port };
+		this.#write("listening", { ...where, maxConnections: connections });
 	}
 
 	closing(signal: string, connections: number): void {
 		this.#write("closing", { signal, connections });
 	}
 
+	refused({ peer, error, count }: RefusalReport): void {
+		const { remoteAddress, remotePort } = peer;
+		this.#write("refused", { remoteAddress, remotePort, count, error: describe(error) });
+	}
+
 	connected(peer: Peer, connections: number): void {
 		this.#numbers.set(peer, ++this.#connections);
 		const { remoteAddress, remotePort, localAddress, localPort } = peer;
 		const ends = { remoteAddress, remotePort, localAddress, localPort };
-		this.#write("connection", { ...this.#number(peer), ...ends, connections });
+		this.#write("connection", { ...this.#number(peer), ...ends, connections, ...wayIn(peer) });
 	}
 
 	decided(peer: Peer, decision: Decision): void {
@@ -63,14 +78,25 @@ export class JsonLog implements Log {
 		this.#write("warning", { text });
 	}
 
+	note(text: string): void {
+		this.#write("note", { text });
+	}
+
 	#number(peer: Peer): object {
 		return { connection: this.#numbers.get(peer) };
 	}
 
 	#write(event: string, values: object): void {
-		const line = printableJson({ time: new Date().toISOString(), event, ...values });
+		const line = printableJson({ time: new Date().toISOString(), event, worker: this.#worker, ...values });
 		process.stderr.write(`${line}\n`);
 	}
+}
+
+/** TLS and proxy, for who has them. */
+function wayIn({ tls, proxy }: Peer): object {
+	if (proxy === undefined) return { tls };
+	const { uniqueId, ...known } = proxy;
+	return { tls, proxy: uniqueId === undefined ? known : { ...known, uniqueId: uniqueIdText(uniqueId) } };
 }
 
 function describe(error: Error): object {

@@ -1,14 +1,16 @@
 /**
  * The log as `tcpserver -v` writes it, for what reads such logs. A number, unique in this process, stands where
- * tcpserver has a process id. Lines about packages and faults start with `qmtp: `.
+ * tcpserver has a process id. Lines about what tcpserver knows nothing of, such as packages and
+ * faults, start with `qmtp: `.
  */
-import type { AddressInfo } from "node:net";
 import type { Peer } from "../../protocol/peer.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "../../server/reports.js";
 import { PERMANENT } from "../command.js";
 import { connectionStatus } from "../connection-status.js";
+import type { ListenAddress } from "../listening-lines.js";
 import type { Decision, Log } from "../log.js";
 import { printable } from "../printable.js";
+import type { RefusalReport } from "./refusals.js";
 import { TextLog } from "./text.js";
 
 /** Lines such as `tcpserver: end 1234 status 0`. */
@@ -24,13 +26,17 @@ export class TcpserverLog implements Log {
 		this.#hostname = hostname;
 	}
 
-	listening(_address: AddressInfo, connections: number): void {
+	listening(_address: ListenAddress, connections: number): void {
 		this.#limit = connections;
 		this.#status(0);
 	}
 
 	closing(signal: string, connections: number): void {
 		this.#text.closing(signal, connections);
+	}
+
+	refused(report: RefusalReport): void {
+		this.#text.refused(report);
 	}
 
 	connected(peer: Peer, connections: number): void {
@@ -66,6 +72,10 @@ export class TcpserverLog implements Log {
 
 	warning(text: string): void {
 		this.#text.warning(text);
+	}
+
+	note(text: string): void {
+		this.#text.note(text);
 	}
 
 	#status(connections: number): void {

@@ -6,7 +6,7 @@ import { RecipientHosts } from "../../access/rcpthosts.js";
 import { remoteHost } from "../../access/remote-host.js";
 import type { RulesFile } from "../../access/rules-file.js";
 import { rightsOfRule, type TcpClient, type TcpRules } from "../../access/tcprules.js";
-import type { Access, Peer } from "../../protocol/peer.js";
+import type { Access, AccessRights, Peer } from "../../protocol/peer.js";
 import { recipientsOf, type ServerHooks } from "../../server/hooks.js";
 import type { Log } from "../log.js";
 import { nameServers } from "../name-servers.js";
@@ -20,19 +20,32 @@ export interface AccessSources {
 	readonly control: ControlDirectory | undefined;
 	/** Addresses that may relay whatever the rules say of that. */
 	readonly mayRelay: Contains;
+	/** Whether a client may relay for the certificate that it has shown. */
+	readonly relayCertificates: (peer: Peer) => boolean;
+	/** Some connections come through proxies, which tell who the client is. */
+	readonly hasProxies: boolean;
 	/** Domains whose mail is taken besides those of control/rcpthosts. */
 	readonly accept: readonly string[];
 	readonly log: Log;
 }
 
 /** Reads the files for the first time. @throws An error that says which one cannot be used, and why. */
-export async function prepareAccess({ rules, control, accept, log }: AccessSources): Promise<void> {
+export async function prepareAccess({ rules, control }: AccessSources): Promise<void> {
 	await rules?.refresh();
 	await control?.refresh();
+}
+
+/** Tells the operator what may not be meant, once the files were read. */
+export function warnOfAccess({ rules, control, accept, mayRelay, hasProxies, log }: AccessSources): void {
 	if (rules?.value.usesInfo) log.warning("rules for INFO@ never match: no ident server is asked");
 	if (control !== undefined && control.recipientHosts === null && accept.length === 0) {
 		log.warning(
 			"there is no control/rcpthosts: only clients that may relay can send, where qmail would take all mail",
+		);
+	}
+	if (hasProxies && (mayRelay("127.0.0.1") || mayRelay("::1"))) {
+		log.warning(
+			"with --proxy clients on this host may relay: so may all of a proxy on it that --proxy does not name, or that is asked from here; see --relay-from",
 		);
 	}
 }
@@ -43,7 +56,7 @@ export async function prepareAccess({ rules, control, accept, log }: AccessSourc
  * @param ready - Clients wait for it before they are let in.
  */
 export function accessHooks(sources: AccessSources, ready: Promise<void>): ServerHooks {
-	const { rules, control, mayRelay, accept, log } = sources;
+	const { rules, control, mayRelay, relayCertificates, accept, log } = sources;
 	const accepted = new RecipientHosts(accept);
 	const authorize = async (peer: Peer): Promise<Access> => {
 		await ready;
@@ -54,8 +67,12 @@ export function accessHooks(sources: AccessSources, ready: Promise<void>): Serve
 		const rule = rules?.value.find(client) ?? null;
 		const rights = rightsOfRule(rule);
 		const allowed = rights !== false;
-		const given = typeof rights === "object" ? rights : {};
-		const relay = given.relay === true || mayRelay(peer.remoteAddress);
+		const ofAddress = typeof rights === "object" ? rights : {};
+		// A proxy that does not tell its client is let in by the rule for its own address, and relays for nobody.
+		const isKnown = peer.proxy === undefined || peer.proxy.told;
+		const given = isKnown ? ofAddress : withoutRelay(ofAddress);
+		const relay =
+			given.relay === true || (isKnown && mayRelay(peer.remoteAddress)) || relayCertificates(peer);
 		const messageBytes = given.messageBytes ?? databytes(control);
 		log.decided(peer, {
 			allowed,
@@ -67,6 +84,13 @@ export function accessHooks(sources: AccessSources, ready: Promise<void>): Serve
 	};
 	const has = (address: string) => accepted.has(address) || control?.recipientHosts?.has(address) === true;
 	return { authorize, recipient: recipientsOf({ has }) };
+}
+
+/** The rights but for those that RELAYCLIENT gives. */
+function withoutRelay({ relay: _, suffix: _suffix, environment, ...rights }: AccessRights): AccessRights {
+	if (environment === undefined) return rights;
+	const { RELAYCLIENT: _relayclient, ...others } = environment;
+	return { ...rights, environment: others };
 }
 
 /** The client with its name, if the rules ask for names. */

@@ -7,8 +7,8 @@ import type { Log } from "../log.js";
 export interface Door {
 	/** Connections at the moment. */
 	readonly connections: number;
-	/** Finishes and answers what is under way, and resolves when all have gone. */
-	close(): Promise<void>;
+	/** Finishes and answers what is under way, and resolves when all have gone, or have been dropped after that time. */
+	close(options?: { readonly timeout?: number }): Promise<void>;
 	/** Drops all connections now. */
 	destroy(): void;
 }
@@ -16,6 +16,12 @@ export interface Door {
 /** The doors of one process. */
 export class Doors {
 	readonly #doors: Door[] = [];
+	readonly #timeout: number;
+
+	/** @param timeout - For connections to finish, in milliseconds. */
+	constructor(timeout: number) {
+		this.#timeout = timeout;
+	}
 
 	/** One more. */
 	add(door: Door | QmtpServer): void {
@@ -28,7 +34,7 @@ export class Doors {
 	}
 
 	async close(): Promise<void> {
-		await Promise.all(this.#doors.map((door) => door.close()));
+		await Promise.all(this.#doors.map((door) => door.close({ timeout: this.#timeout })));
 	}
 
 	destroy(): void {
