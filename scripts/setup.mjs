@@ -10,7 +10,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -32,8 +32,7 @@ export function setup({ quiet = false } = {}) {
 	const sources = hashOfSources();
 	if (read(buildStamp) !== sources) {
 		rmSync(dist, { recursive: true, force: true }); // else what was built from deleted sources stays
-		run("building", process.execPath, [bin("tsc"), "-p", "tsconfig.build.json"], quiet);
-		if (existsSync(program)) chmodSync(program, 0o755);
+		run("building", process.execPath, [join(root, "scripts", "build.mjs")], quiet);
 		writeFileSync(buildStamp, sources);
 	}
 }
@@ -69,7 +68,7 @@ function isInstalled(wanted, installed) {
 }
 
 function hashOfSources() {
-	const paths = ["package.json", "tsconfig.json", "tsconfig.build.json"];
+	const paths = ["package.json", "tsconfig.json", "tsconfig.build.json", join("scripts", "build.mjs")];
 	for (const entry of readdirSync(join(root, "src"), { recursive: true, withFileTypes: true })) {
 		if (entry.isFile()) paths.push(join(entry.parentPath, entry.name).slice(root.length + 1));
 	}
@@ -102,7 +101,6 @@ function hash(content) {
 const MAJOR = 20;
 const MINOR = 19;
 const dist = join(root, "dist");
-const program = join(dist, "cli", "main.js");
 const buildStamp = join(dist, ".stamp");
 const lockFile = join(root, "package-lock.json");
 const hiddenLockFile = join(root, "node_modules", ".package-lock.json");

@@ -50,6 +50,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 	eventemitter3: ["server/", "client/"],
 	nodemailer: ["smtp/", "gateway/nodemailer.ts"],
 	"smtp-server": ["gateway/smtp.ts"],
+	lmdb: ["queue/spool/"],
 	"prom-client": ["metrics/"],
 };
 

@@ -11,6 +11,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	remote: async () => (await import("./remote.js")).remote,
 	send: async () => (await import("./send.js")).send,
 	maildir: async () => (await import("./maildir.js")).maildir,
+	spool: async () => (await import("./spool.js")).spool,
 	probe: async () => (await import("./probe.js")).probe,
 	mx: async () => (await import("./mx.js")).mx,
 };

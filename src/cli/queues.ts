@@ -1,11 +1,12 @@
 /** Queues by the names that they have on the command line. */
+import { QueueError } from "../errors.js";
 import type { AddressEncoding } from "../protocol/envelope.js";
 import type { Queue } from "../queue/queue.js";
 import { WrongUse } from "./command.js";
 
 /** What `--queue` may say. */
 export const QUEUE_SYNTAX: string =
-	"maildir:PATH | qmail:DIR | qmtp://HOST:PORT | smtp://HOST:PORT | memory: | discard:";
+	"maildir:PATH | spool:DIR | qmail:DIR | qmtp://HOST:PORT | smtp://HOST:PORT | memory: | discard:";
 
 /** A queue that was asked for by name. */
 export interface NamedQueue {
@@ -33,7 +34,8 @@ export async function prepareQueue({ name, queue }: NamedQueue): Promise<void> {
 	} catch (error) {
 		// What a client is told has no paths in it; who starts the program is to see them.
 		const { cause } = error as Error;
-		throw new Error(`cannot use ${name}: ${((cause ?? error) as Error).message}`, { cause: error });
+		const told = error instanceof QueueError ? (cause ?? error) : error;
+		throw new Error(`cannot use ${name}: ${(told as Error).message}`, { cause: error });
 	}
 }
 
@@ -43,6 +45,11 @@ const QUEUES: Readonly<Record<string, (rest: string, option: string) => Promise<
 		somethingMore(option, "maildir:PATH", path);
 		const { maildirQueue } = await import("../queue/maildir.js");
 		return maildirQueue({ path });
+	},
+	spool: async (path, option) => {
+		somethingMore(option, "spool:DIR", path);
+		const { spoolQueue } = await import("../queue/spool.js");
+		return spoolQueue({ path });
 	},
 	qmail: async (home, option) => {
 		somethingMore(option, "qmail:DIR", home);

@@ -1,7 +1,5 @@
-/**
- * The body of a large message in a file of tmp/, while its recipients are not known. One write is under way while the
- * bytes for the next one are gathered, so it holds about two batches in memory, whatever the size of the body.
- */
+/** The body of a large message in a file of tmp/, while its recipients are not known. */
+import { Batches } from "../../body/batches.js";
 import { UsageError } from "../../errors.js";
 import { queueError } from "./fault.js";
 import { type MaildirFileSystem, writeAll } from "./file-system.js";
@@ -11,13 +9,9 @@ import type { NewFile } from "./new-file.js";
 export class Spool {
 	readonly #fileSystem: MaildirFileSystem;
 	readonly #create: () => Promise<NewFile>;
+	readonly #batches = new Batches((views) => this.#write(views));
 	#file: NewFile | null = null;
 	#size = 0; // bytes that were handed over
-	#batch: Uint8Array[] = []; // to be written next
-	#batchSize = 0;
-	#held = 0; // bytes of the batch, and of the one that is being written
-	#writing: Promise<void> | null = null; // of the batch before; it does not reject
-	#fault: Error | null = null;
 	#removal: Promise<void> | null = null;
 
 	/** @param create - Makes the file, open for reading and writing. Called with the first write. */
@@ -28,7 +22,7 @@ export class Spool {
 
 	/** Bytes in memory. */
 	get heldBytes(): number {
-		return this.#held;
+		return this.#batches.heldBytes;
 	}
 
 	/**
@@ -37,19 +31,13 @@ export class Spool {
 	 * @throws QueueError if the file could not be written; the promise rejects with it too.
 	 */
 	write(bytes: Uint8Array): void | Promise<void> {
-		if (this.#fault !== null) throw this.#fault;
-		this.#batch.push(bytes);
-		this.#batchSize += bytes.length;
-		this.#held += bytes.length;
 		this.#size += bytes.length;
-		if (this.#writing === null) this.#writing = this.#writeBatch();
-		else if (this.#batchSize >= BATCH_BYTES || this.#batch.length >= BATCH_VIEWS) return this.#room();
+		return this.#batches.add(bytes);
 	}
 
 	/** Resolves when everything is in the file. It rejects with a QueueError if that could not be. */
-	async end(): Promise<void> {
-		while (this.#writing !== null) await this.#writing;
-		if (this.#fault !== null) throw this.#fault;
+	end(): Promise<void> {
+		return this.#batches.end();
 	}
 
 	/** Reads the file from its start into `block`, which each step fills anew. Throws the system's error. */
@@ -72,33 +60,19 @@ export class Spool {
 		return this.#removal;
 	}
 
-	async #room(): Promise<void> {
-		await this.#writing;
-		if (this.#fault !== null) throw this.#fault;
-	}
-
-	async #writeBatch(): Promise<void> {
-		const views = this.#batch;
-		const bytes = this.#batchSize;
-		this.#batch = [];
-		this.#batchSize = 0;
+	async #write(views: Uint8Array[]): Promise<void> {
 		try {
 			this.#file ??= await this.#create();
 			await writeAll(this.#fileSystem, this.#file.descriptor, views);
 		} catch (error) {
-			this.#fault = queueError(error);
+			throw queueError(error);
 		}
-		this.#held -= bytes;
-		const more = this.#batch.length > 0 && this.#fault === null && this.#removal === null;
-		this.#writing = more ? this.#writeBatch() : null;
 	}
 
 	async #remove(): Promise<void> {
-		while (this.#writing !== null) await this.#writing;
+		await this.#batches.stop();
 		const file = this.#file;
 		this.#file = null;
-		this.#batch = [];
-		this.#held = 0;
 		if (file === null) return;
 		await this.#fileSystem.close(file.descriptor).catch(ignore);
 		await this.#fileSystem.unlink(file.path).catch(ignore); // else it is cleared away with the left-overs
@@ -106,6 +80,3 @@ export class Spool {
 }
 
 function ignore(): void {}
-
-const BATCH_BYTES = 256 * 1024; // into a tmpfs, 1 MiB is a fifth faster and 64 KiB a quarter slower; a disk hides it
-const BATCH_VIEWS = 1024; // as many as one writev takes; and each view may pin a chunk larger than itself

@@ -1,0 +1,234 @@
+/**
+ * The LMDB database of a spool, and its group commit: operations that come while a transaction is being synced share the
+ * next one. A promise resolves when the transaction that held its operation is on the disk.
+ *
+ * `overlappingSync: false` is what makes that true. With lmdb's default a promise resolves when readers see the data,
+ * which is before the sync. Without it LMDB writes the pages, calls fdatasync, writes the new root through a descriptor
+ * that is open with O_DSYNC, and then lets go.
+ *
+ * There is one transaction at a time, and a failed one is never tried again: its operations reject, and the database is
+ * opened anew before the next. LMDB refuses everything after it could not write a root, and lmdb waits for ever then.
+ */
+import { prepareFiles } from "./database-files.js";
+import { bytesNeeded, Growth } from "./growth.js";
+import { type Lmdb, loadLmdb, type RootTable, type Table } from "./lmdb.js";
+
+/** What is known of a message, under its id. What never changes comes first. */
+export interface State {
+	/** When it was stored, in ms since 1970. */
+	readonly queuedAt: number;
+	/** The bytes of its body. */
+	readonly size: number;
+	/** Where the body is, or belongs, in its package. */
+	readonly bodyAt: number;
+	/** True if its addresses are Latin-1 and not UTF-8. */
+	readonly latin1?: true;
+	/** The file that holds its body, which its package leaves out. */
+	readonly file?: string;
+	/** When it is for whoever takes it: the time of the next attempt, or when the lease runs out. */
+	readonly due: number;
+	/** Attempts that were begun. */
+	readonly attempts: number;
+	/** Who has it. Void from `due` on. */
+	readonly lease?: string;
+	/** One bit for each recipient that is finished with, lowest bit first. */
+	readonly finished?: Uint8Array;
+}
+
+/** The tables. */
+export interface Tables {
+	/** By id: the package, whole, or without its body if that is in a file. */
+	readonly packages: Table<Uint8Array, string>;
+	/** By id. */
+	readonly states: Table<State, string>;
+	/** By `due` and id, with nothing behind it: the order in which messages are taken. */
+	readonly schedule: Table<Uint8Array, [number, string]>;
+	/** `files`: the bytes of all bodies in files. */
+	readonly totals: Table<number, string>;
+}
+
+/** An open database. */
+export class SpoolDatabase {
+	/** Called after each commit. */
+	onCommit: () => void = () => {};
+	readonly #path: string;
+	readonly #lmdb: Lmdb;
+	#root: RootTable | null = null;
+	#tables: Tables | null = null;
+	#growth: Growth | null = null;
+	#waiting: Operation[] = [];
+	#running: Promise<void> | null = null; // it does not reject
+
+	private constructor(path: string, lmdb: Lmdb) {
+		this.#path = path;
+		this.#lmdb = lmdb;
+	}
+
+	/** Opens the database in a directory, or makes it. @throws LMDB's error; one that says so if lmdb is not installed. */
+	static open(directory: string): SpoolDatabase {
+		const database = new SpoolDatabase(`${directory}/spool.mdb`, loadLmdb());
+		database.#open();
+		return database;
+	}
+
+	/** The tables, for reading; what was committed before this turn of the event loop is there. @throws LMDB's error. */
+	get tables(): Tables {
+		return this.#tables ?? this.#open();
+	}
+
+	/**
+	 * Runs an operation in a transaction. It must not wait, and sees what the operations before it have written.
+	 *
+	 * @param bytes - What it adds, about. Operations that add nothing are done in the end on a full disk, too.
+	 * @returns Its result, when that is durable. It rejects with LMDB's error if the transaction failed: nothing of it
+	 * was stored.
+	 */
+	write<T>(run: (tables: Tables) => T, bytes = 0): Promise<T> {
+		return new Promise<T>((resolve, reject) => {
+			this.#waiting.push({ run, bytes, resolve: resolve as (result: unknown) => void, reject });
+			this.#running ??= this.#commitAll();
+		});
+	}
+
+	/** Closes it, when what was written is done. */
+	async close(): Promise<void> {
+		while (this.#running !== null) await this.#running;
+		await this.#close();
+	}
+
+	async #commitAll(): Promise<void> {
+		await new Promise(setImmediate); // what else comes in this turn shares the first transaction
+		while (this.#waiting.length > 0) {
+			let batch = this.#takeBatch();
+			try {
+				batch = await this.#whatFits(batch);
+				const results = await this.#commit(batch);
+				for (const [index, { resolve }] of batch.entries()) resolve(results[index]);
+				this.onCommit();
+			} catch (error) {
+				for (const { reject } of batch) reject(error);
+			}
+		}
+		this.#running = null;
+	}
+
+	#takeBatch(): Operation[] {
+		let bytes = 0;
+		let count = 0;
+		for (const operation of this.#waiting) {
+			bytes += operation.bytes;
+			if (count > 0 && bytes > BATCH_BYTES) break;
+			if (++count === BATCH_OPERATIONS) break;
+		}
+		return this.#waiting.splice(0, count);
+	}
+
+	/**
+	 * Makes room for a batch. If there is none, what adds something is rejected, and a few of the others are left: their
+	 * room is in the reserve, and they make more.
+	 */
+	async #whatFits(batch: Operation[]): Promise<Operation[]> {
+		const adds = batch.filter(({ bytes }) => bytes > 0);
+		try {
+			await this.#makeRoom(batch, adds.length === 0);
+			return batch;
+		} catch (error) {
+			if (adds.length === 0 && batch.length <= FEW) throw error;
+			for (const { reject } of adds) reject(error);
+			const others = batch.filter(({ bytes }) => bytes === 0);
+			this.#waiting.unshift(...others.splice(FEW));
+			return await this.#whatFits(others);
+		}
+	}
+
+	async #makeRoom(batch: readonly Operation[], withoutReserve: boolean): Promise<void> {
+		if (this.#tables === null) this.#open(); // the last transaction failed
+		const wait = this.#growth?.reach(this.#bytesAfter(batch), withoutReserve);
+		if (wait !== undefined) await wait;
+	}
+
+	async #commit(batch: readonly Operation[]): Promise<unknown[]> {
+		const tables = this.tables;
+		try {
+			// As a child, since an exception in a plain transaction leaves in what was written before it. With puts that LMDB's
+			// thread does by itself, outside of such a function, a server took in no more messages.
+			return await (this.#root as RootTable).childTransaction(() => {
+				this.#growth?.reachNow(this.#bytesAfter(batch));
+				return batch.map(({ run }) => run(tables));
+			});
+		} catch (error) {
+			const cause = await causeOf(error);
+			await this.#close().catch(() => {});
+			throw cause;
+		}
+	}
+
+	/** How far into the file LMDB may come with a transaction. */
+	#bytesAfter(batch: readonly Operation[]): number {
+		const { lastPageNumber, pageSize } = (this.#root as RootTable).getStats();
+		const bytes = batch.reduce((sum, operation) => sum + operation.bytes, 0);
+		return (lastPageNumber + 1) * pageSize + bytesNeeded(batch.length, bytes, pageSize);
+	}
+
+	#open(): Tables {
+		try {
+			this.#tables = this.#openTables();
+			return this.#tables;
+		} catch (error) {
+			this.#close().catch(() => {});
+			throw error;
+		}
+	}
+
+	#openTables(): Tables {
+		prepareFiles(this.#path);
+		const root = this.#lmdb.open({
+			path: this.#path,
+			overlappingSync: false,
+			encoding: "binary",
+			mapSize: MAP_BYTES,
+			maxDbs: 4,
+			permissionsMode: FILE_MODE,
+		});
+		this.#root = root;
+		this.#growth = new Growth(this.#path);
+		this.#growth.reachNow(this.#bytesAfter([]));
+		return {
+			packages: root.openDB<Uint8Array, string>("packages", { encoding: "binary" }),
+			states: root.openDB<State, string>("states", { encoding: "msgpack" }),
+			schedule: root.openDB<Uint8Array, [number, string]>("schedule", { encoding: "binary" }),
+			totals: root.openDB<number, string>("totals", { encoding: "msgpack" }),
+		};
+	}
+
+	async #close(): Promise<void> {
+		const root = this.#root;
+		this.#growth?.close();
+		this.#growth = null;
+		this.#root = null;
+		this.#tables = null;
+		await root?.close();
+	}
+}
+
+/** What made a commit fail. lmdb says it by a promise of its own, which must not be left unheard. */
+async function causeOf(error: unknown): Promise<unknown> {
+	const { commitError } = error as { commitError?: Promise<never> };
+	if (commitError === undefined) return error;
+	return await commitError.catch((cause) => cause);
+}
+
+interface Operation {
+	readonly run: (tables: Tables) => unknown;
+	readonly bytes: number;
+	readonly resolve: (result: unknown) => void;
+	readonly reject: (error: unknown) => void;
+}
+
+// Of one transaction. Larger ones share nothing more, and keep the others waiting.
+const BATCH_OPERATIONS = 1024;
+const BATCH_BYTES = 16 * 1024 * 1024;
+const FEW = 64;
+const FILE_MODE = 0o600;
+// Address space, not memory or disk. LMDB maps the file anew when it outgrows this, and keeps the old map.
+const MAP_BYTES = 16 * 1024 ** 3;

@@ -1,0 +1,119 @@
+/** A message of a spool that is out for delivery. */
+import { open } from "node:fs/promises";
+import { type Body, bytesBody } from "../../body/body.js";
+import { fileChunks } from "../../body/file.js";
+import { QueueError, UsageError } from "../../errors.js";
+import type { AddressEncoding, Envelope } from "../../protocol/envelope.js";
+import type { QmtpResponse } from "../../protocol/response.js";
+import type { Job } from "../source.js";
+import { decodeEnvelope } from "./package.js";
+import { type Outcome, remaining, type StoredMessage } from "./store.js";
+
+/** Where a job is settled. It rejects if that could not be stored. */
+export type Settle = (outcome: Outcome) => Promise<void>;
+
+/** A job of a spool. */
+export class SpoolJob implements Job {
+	readonly id: string;
+	readonly envelope: Envelope;
+	readonly addressEncoding: AddressEncoding;
+	readonly body: Body & AsyncIterable<Uint8Array>;
+	readonly size: number;
+	readonly attempts: number;
+	readonly queuedAt: number;
+	readonly #settle: Settle;
+	readonly #numbers: readonly number[]; // of the recipients who are left, among all
+	readonly #recipients: number; // of the message
+	readonly #now: () => number;
+	#settled = false;
+
+	/**
+	 * @param bodies - The directory of large bodies, with a slash at the end.
+	 * @throws An error if the message cannot be read.
+	 */
+	constructor(
+		{ id, state, package: bytes }: StoredMessage,
+		bodies: string,
+		now: () => number,
+		settle: Settle,
+	) {
+		const { size, attempts, queuedAt, finished } = state;
+		this.id = id;
+		this.addressEncoding = state.latin1 === true ? "latin1" : "utf-8";
+		const envelope = storedEnvelope({ id, state, package: bytes });
+		this.#recipients = envelope.recipients.length;
+		this.#numbers = remaining(this.#recipients, finished);
+		const recipients = this.#numbers.map((number) => envelope.recipients[number] as string);
+		this.envelope = { sender: envelope.sender, recipients };
+		this.body = storedBody({ id, state, package: bytes }, bodies);
+		this.size = size;
+		this.attempts = attempts;
+		this.queuedAt = queuedAt;
+		this.#now = now;
+		this.#settle = settle;
+	}
+
+	async settle(responses: readonly QmtpResponse[], nextAttempt?: number | Date): Promise<void> {
+		if (this.#settled) throw new UsageError("ERR_QMTP_ENDED", "settle() after it has settled");
+		if (responses.length !== this.#numbers.length) {
+			const wanted = `${this.#numbers.length} responses are needed, one for each recipient`;
+			throw new UsageError("ERR_QMTP_RESPONSES", `${wanted}, and ${responses.length} were given`);
+		}
+		const time = Number(nextAttempt ?? this.#now() + RETRY_MS);
+		if (!Number.isFinite(time)) throw new UsageError("ERR_QMTP_OPTION", "nextAttempt must be a time");
+		const finished = this.#numbers.filter((_, index) => isFinal(responses[index] as QmtpResponse));
+		this.#settled = true;
+		try {
+			await this.#settle({ finished, recipients: this.#recipients, nextAttempt: time });
+		} catch (error) {
+			this.#settled = false;
+			throw error;
+		}
+	}
+}
+
+/** The envelope of a message, with all its recipients. @throws An error if it cannot be read. */
+export function storedEnvelope({ state, package: bytes }: StoredMessage): Envelope {
+	const tail = bytes.subarray(state.bodyAt + (state.file === undefined ? state.size : 0));
+	return decodeEnvelope(tail, state.latin1 === true ? "latin1" : "utf-8");
+}
+
+/** The body of a message. @param bodies - The directory of large bodies, with a slash at the end. */
+export function storedBody(
+	{ state, package: bytes }: StoredMessage,
+	bodies: string,
+): Body & AsyncIterable<Uint8Array> {
+	const { bodyAt, size, file } = state;
+	const body =
+		file === undefined ? bytesBody(bytes.subarray(bodyAt, bodyAt + size)) : bodyInFile(bodies + file, size);
+	return { ...body, [Symbol.asyncIterator]: () => body.chunks()[Symbol.asyncIterator]() };
+}
+
+function isFinal({ status }: QmtpResponse): boolean {
+	return status === "K" || status === "D";
+}
+
+function bodyInFile(path: string, length: number): Body {
+	const chunks = () => readFile(path, length);
+	return { length, bytes: null, repeatable: true, chunks, close: async () => {} };
+}
+
+async function* readFile(path: string, length: number): AsyncGenerator<Uint8Array> {
+	const file = await open(path, "r").catch(unreadable);
+	try {
+		let read = 0;
+		for await (const chunk of fileChunks(file, length)) {
+			read += chunk.length;
+			yield chunk;
+		}
+		if (read < length) unreadable(new Error(`the body has ${read} bytes instead of ${length}`));
+	} finally {
+		await file.close();
+	}
+}
+
+function unreadable(cause: unknown): never {
+	throw new QueueError("ERR_QMTP_QUEUE", "cannot read the message (#4.3.0)", { cause });
+}
+
+const RETRY_MS = 5 * 60 * 1000;

@@ -1,0 +1,78 @@
+/**
+ * Messages as a spool keeps them: QMTP packages, made by our encoder and read back by our decoder. Of a large message
+ * the database has the package without its body, and a file the body.
+ */
+import type { AddressEncoding, Envelope } from "../../protocol/envelope.js";
+import { checkAddress } from "../../protocol/envelope.js";
+import { LONGEST_NETSTRING } from "../../protocol/limits.js";
+import { PackageDecoder } from "../../protocol/package-decoder.js";
+import { deferred, type QmtpResponse, rejected } from "../../protocol/response.js";
+
+/** For each recipient, in order: null if the message is stored for it, else its response. */
+export type RecipientPlan = (QmtpResponse | null)[];
+
+/** Decides for whom a message is stored: the first recipients, as many as the limits allow, and the rest is told to come again. */
+export function planRecipients(
+	{ sender, recipients }: Envelope,
+	encoding: AddressEncoding,
+	maxRecipients: number,
+): RecipientPlan {
+	if (faultOf(sender, encoding)) return recipients.map(() => SENDER_NOT_STORABLE);
+	let count = 0;
+	let characters = sender.length;
+	return recipients.map((recipient) => {
+		if (faultOf(recipient, encoding)) return RECIPIENT_NOT_STORABLE;
+		if (count === maxRecipients || characters + recipient.length > ENVELOPE_CHARACTERS) return TOO_MANY;
+		count++;
+		characters += recipient.length;
+		return null;
+	});
+}
+
+/**
+ * Reads the envelope of a package.
+ *
+ * @param tail - The package from the end of its body on.
+ * @throws ProtocolError if it is none; Error if it is cut short.
+ */
+export function decodeEnvelope(tail: Uint8Array, encoding: AddressEncoding): Envelope {
+	const decoder = new PackageDecoder(LIMITS);
+	const text = encoding === "utf-8" ? utf8 : latin1;
+	const addresses: string[] = [];
+	decoder.receive(Buffer.concat([EMPTY_MESSAGE, tail]));
+	for (let event = decoder.next(); event !== null; event = decoder.next()) {
+		if (event.type === "end") return { sender: addresses[0] as string, recipients: addresses.slice(1) };
+		if (event.type === "sender" || event.type === "recipient")
+			addresses.push(text(event.address as Uint8Array));
+	}
+	throw new Error("a stored package is cut short");
+}
+
+function faultOf(address: string, encoding: AddressEncoding): boolean {
+	if (address.length > ADDRESS_CHARACTERS) return true;
+	try {
+		checkAddress(address, encoding);
+		return false;
+	} catch {
+		return true; // a character that the encoding does not have: the address did not come from it
+	}
+}
+
+const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+function utf8(bytes: Uint8Array): string {
+	return utf8Decoder.decode(bytes);
+}
+
+function latin1(bytes: Uint8Array): string {
+	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+}
+
+// What a server lets pass is far below both.
+const ADDRESS_CHARACTERS = 64 * 1024;
+const ENVELOPE_CHARACTERS = 4 * 1024 * 1024;
+const LIMITS = { addressBytes: LONGEST_NETSTRING, recipientBytes: LONGEST_NETSTRING };
+const EMPTY_MESSAGE = Buffer.from("1:\n");
+const TOO_MANY = deferred("too many recipients for one message (#4.5.3)");
+const RECIPIENT_NOT_STORABLE = rejected("address cannot be stored (#5.1.3)");
+const SENDER_NOT_STORABLE = rejected("sender address cannot be stored (#5.1.7)");

@@ -1,0 +1,253 @@
+/**
+ * What a spool does with its database: each method is one operation in one transaction, so it happens whole or not at
+ * all, whatever process dies and whoever else uses the spool.
+ *
+ * A message that is taken is one whose time comes when its lease runs out. So nothing has to be looked for after a
+ * crash: what a dead process had comes by itself.
+ */
+import { EventEmitter } from "node:events";
+import type { Bodies } from "./bodies.js";
+import type { SpoolDatabase, State, Tables } from "./database.js";
+
+/** A message to be stored. */
+export interface NewMessage {
+	readonly id: string;
+	/** The package, or without its body if that is in a file. */
+	readonly package: Uint8Array;
+	readonly state: State;
+}
+
+/** A message of the spool. */
+export interface StoredMessage {
+	readonly id: string;
+	readonly package: Uint8Array;
+	readonly state: State;
+}
+
+/** Who holds messages, and until when. */
+export interface Lease {
+	readonly owner: string;
+	/** In ms since 1970. */
+	readonly until: number;
+}
+
+/** What became of an attempt. */
+export interface Outcome {
+	/** Which recipients, of all that the message had, are finished with. */
+	readonly finished: readonly number[];
+	/** How many recipients the message had. */
+	readonly recipients: number;
+	/** When the others are tried again. */
+	readonly nextAttempt: number;
+}
+
+/** The messages of a spool. */
+export class SpoolStore {
+	readonly bodies: Bodies;
+	readonly #database: SpoolDatabase;
+	readonly #events = new EventEmitter().setMaxListeners(0);
+
+	constructor(database: SpoolDatabase, bodies: Bodies) {
+		this.#database = database;
+		database.onCommit = () => this.#events.emit("change");
+		this.bodies = bodies;
+	}
+
+	/** Calls `listener` when something may have become due in this process. @returns What ends that. */
+	onChange(listener: () => void): () => void {
+		this.#events.on("change", listener);
+		return () => this.#events.off("change", listener);
+	}
+
+	/** Stores a message. @returns False if there is one with its id: nothing was stored. */
+	insert({ id, package: bytes, state }: NewMessage): Promise<boolean> {
+		return this.#database.write((tables) => {
+			if (!tables.states.put(id, state, { noOverwrite: true }).result) return false;
+			tables.packages.put(id, bytes);
+			tables.schedule.put([state.due, id], NOTHING);
+			if (state.file !== undefined) addToFiles(tables, state.size);
+			return true;
+		}, bytes.length);
+	}
+
+	/** Takes what has been due for longest, `most` messages at most. @returns Them, with the state they had before. */
+	async lease(most: number, now: number, { owner, until }: Lease): Promise<StoredMessage[]> {
+		return await this.#database.write((tables) => {
+			const due = [...tables.schedule.getKeys({ end: [now, LAST_ID], limit: most })];
+			return due.map(([, id]) => {
+				const state = tables.states.get(id) as State;
+				reschedule(tables, id, state, { due: until, lease: owner, attempts: state.attempts + 1 });
+				return { id, state, package: tables.packages.get(id) as Uint8Array };
+			});
+		});
+	}
+
+	/** Prolongs leases. Those of somebody else stay. */
+	async renew(ids: readonly string[], { owner, until }: Lease): Promise<void> {
+		await this.#database.write((tables) => {
+			for (const id of ids) {
+				const state = tables.states.get(id);
+				if (state?.lease === owner) reschedule(tables, id, state, { due: until });
+			}
+		});
+	}
+
+	/** Gives back messages that were taken and not looked at: as if that had not been. */
+	async release(messages: readonly StoredMessage[], owner: string): Promise<void> {
+		await this.#database.write((tables) => {
+			for (const { id, state: before } of messages) {
+				const state = tables.states.get(id);
+				if (state?.lease !== owner) continue;
+				const { lease: _, ...rest } = state;
+				replace(tables, id, { ...rest, due: before.due, attempts: before.attempts });
+			}
+		});
+	}
+
+	/** Notes what became of an attempt, and removes the message if nobody is left. */
+	async settle(id: string, owner: string, { finished, recipients, nextAttempt }: Outcome): Promise<void> {
+		const file = await this.#database.write((tables) => {
+			const state = tables.states.get(id);
+			if (state === undefined) return undefined; // somebody else had it too, and was done before us
+			const bits = Buffer.alloc((recipients + 7) >> 3);
+			bits.set(state.finished ?? []);
+			for (const index of finished) (bits[index >> 3] as number) |= 1 << (index & 7);
+			if (remaining(recipients, bits).length === 0) return removeMessage(tables, id, state);
+			const { lease, ...rest } = state;
+			if (lease === owner) replace(tables, id, { ...rest, finished: bits, due: nextAttempt });
+			else tables.states.put(id, { ...state, finished: bits });
+			return undefined;
+		});
+		if (file !== undefined) await this.bodies.remove(file);
+	}
+
+	/**
+	 * Makes a message due.
+	 *
+	 * @returns What it was: `"gone"` if there is none with that id, `"taken"` if somebody has it, who keeps it.
+	 */
+	async retry(id: string, now: number): Promise<Change> {
+		const change = await this.#database.write((tables): Change => {
+			const state = tables.states.get(id);
+			if (state === undefined) return "gone";
+			if (isTaken(state, now)) return "taken";
+			const { lease: _, ...rest } = state;
+			replace(tables, id, { ...rest, due: Math.min(now, state.due) });
+			return "done";
+		});
+		return change;
+	}
+
+	/** Removes a message, unless somebody has it. */
+	async remove(id: string, now: number): Promise<Change> {
+		let file: string | undefined;
+		const change = await this.#database.write((tables): Change => {
+			const state = tables.states.get(id);
+			if (state === undefined) return "gone";
+			if (isTaken(state, now)) return "taken";
+			file = removeMessage(tables, id, state);
+			return "done";
+		});
+		if (file !== undefined) await this.bodies.remove(file);
+		return change;
+	}
+
+	/** When the next message is due, in ms since 1970. Infinity if there is none. */
+	nextDue(): number {
+		for (const [due] of this.#database.tables.schedule.getKeys({ limit: 1 })) return due;
+		return Number.POSITIVE_INFINITY;
+	}
+
+	/** The message of that id. */
+	find(id: string): StoredMessage | undefined {
+		const { states, packages } = this.#database.tables;
+		const state = states.get(id);
+		const bytes = packages.get(id);
+		return state === undefined || bytes === undefined ? undefined : { id, state, package: bytes };
+	}
+
+	/** True if the message of that id has its body in the file of that name. */
+	isNamed(id: string, file: string): boolean {
+		const { states } = this.#database.tables;
+		states.resetReadTxn(); // to be asked for what is there now
+		return states.get(id)?.file === file;
+	}
+
+	/** Some ids behind `after`, those that are due first coming first. */
+	ids(after: readonly [number, string] | null, most: number): [number, string][] {
+		const start = after === null ? {} : { start: [after[0], `${after[1]}!`] as [number, string] };
+		return [...this.#database.tables.schedule.getKeys({ ...start, limit: most })];
+	}
+
+	/** How many messages there are. */
+	count(): number {
+		return this.#database.tables.states.getStats().entryCount;
+	}
+
+	/** How many of them are due. */
+	countDue(now: number): number {
+		return this.#database.tables.schedule.getKeysCount({ end: [now, LAST_ID] });
+	}
+
+	/** The bytes that the messages take, in the database and beside it. */
+	usedBytes(): number {
+		const { packages, states, schedule, totals } = this.#database.tables;
+		const files = totals.get(FILES) ?? 0;
+		return [packages, states, schedule].reduce((sum, table) => {
+			const { pageSize, treeBranchPageCount, treeLeafPageCount, overflowPages } = table.getStats();
+			return sum + pageSize * (treeBranchPageCount + treeLeafPageCount + overflowPages);
+		}, files);
+	}
+
+	/** Closes the database. */
+	close(): Promise<void> {
+		return this.#database.close();
+	}
+}
+
+/** What a change of one message came to. */
+export type Change = "done" | "gone" | "taken";
+
+/** True if somebody has the message. */
+export function isTaken({ lease, due }: State, now: number): boolean {
+	return lease !== undefined && due > now;
+}
+
+/** The numbers of the recipients who are left. */
+export function remaining(recipients: number, finished: Uint8Array | undefined): number[] {
+	const all = Array.from({ length: recipients }, (_, index) => index);
+	if (finished === undefined) return all;
+	return all.filter((index) => ((finished[index >> 3] as number) & (1 << (index & 7))) === 0);
+}
+
+function reschedule(tables: Tables, id: string, state: State, change: Partial<State>): void {
+	replace(tables, id, { ...state, ...change }, state);
+}
+
+function replace(
+	{ states, schedule }: Tables,
+	id: string,
+	state: State,
+	before: State = states.get(id) as State,
+): void {
+	schedule.remove([before.due, id]);
+	schedule.put([state.due, id], NOTHING);
+	states.put(id, state);
+}
+
+/** @returns The file that is left to be removed. */
+function removeMessage(tables: Tables, id: string, { due, file, size }: State): string | undefined {
+	tables.schedule.remove([due, id]);
+	tables.states.remove(id);
+	tables.packages.remove(id);
+	if (file !== undefined) addToFiles(tables, -size);
+	return file;
+}
+
+function addToFiles({ totals }: Tables, bytes: number): void {
+	totals.put(FILES, (totals.get(FILES) ?? 0) + bytes);
+}
+
+const NOTHING = new Uint8Array(0);
+const FILES = "files";
+const LAST_ID = ":"; // behind all digits
