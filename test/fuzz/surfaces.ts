@@ -5,6 +5,7 @@ import { cdb } from "./surfaces/databases.js";
 import { lineDecoder, received } from "./surfaces/messages.js";
 import * as netstrings from "./surfaces/netstrings.js";
 import * as packages from "./surfaces/packages.js";
+import { proxy } from "./surfaces/proxy.js";
 import * as responses from "./surfaces/responses.js";
 import { text } from "./surfaces/rules.js";
 import { session } from "./surfaces/session.js";
@@ -17,6 +18,7 @@ export const SURFACES: readonly Surface[] = [
 	packages.decoder,
 	packages.connection,
 	session,
+	proxy,
 	responses.decoder,
 	responses.connection,
 	lineDecoder,
