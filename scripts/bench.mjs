@@ -17,6 +17,7 @@ const BENCHMARKS = {
 	package: "packages, decoded and encoded in memory",
 	lines: "CR LF to LF in memory, beside strings",
 	loopback: "a server and its client in two processes, beside a raw socket",
+	workers: "qmtp serve in two processes, beside one",
 	memory: "a message of 1 GiB through a server into a Maildir",
 	queues: "small messages into a Maildir, beside the bare system calls",
 	spool: "small messages through a server into a spool, beside a bare LMDB loop, and a spool of a million",
