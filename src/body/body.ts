@@ -16,16 +16,16 @@ export interface Body {
 
 /** A body in memory. */
 export function bytesBody(bytes: Uint8Array): Body {
-	return {
-		length: bytes.length,
-		bytes,
-		repeatable: true,
-		async *chunks() {
-			for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
-		},
-		close: async () => {},
-	};
+	// Not a class: a copy of it with other properties must work, too.
+	return { length: bytes.length, bytes, repeatable: true, chunks: chunksOfBytes, close: nothingToClose };
 }
+
+async function* chunksOfBytes(this: Body): AsyncGenerator<Uint8Array> {
+	const bytes = this.bytes as Uint8Array;
+	for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
+}
+
+async function nothingToClose(): Promise<void> {}
 
 /** A body that is read once, from a source that promises `length` bytes and is let go of by whoever opened it. */
 export function streamBody(source: AsyncIterable<Uint8Array>, length: number): Body {

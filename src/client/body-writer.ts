@@ -3,6 +3,8 @@
  * without a copy.
  */
 import type { Socket } from "node:net";
+import type { OutgoingPackage } from "./outgoing.js";
+import { smallPackageSize, writeSmallPackage } from "./small-package.js";
 
 /** Bytes on their way to a socket, in order. */
 export class BodyWriter {
@@ -26,10 +28,22 @@ export class BodyWriter {
 			this.#socket.write(bytes);
 			return;
 		}
-		if (bytes.length > this.#slab.length - this.#filled) this.flush();
-		if (this.#slab.length === 0) this.#slab = Buffer.allocUnsafe(SLAB_BYTES);
+		this.#reserve(bytes.length);
 		this.#slab.set(bytes, this.#filled);
 		this.#filled += bytes.length;
+	}
+
+	/**
+	 * Writes a package whose body is in memory, as `write` does.
+	 *
+	 * @throws UsageError `ERR_QMTP_OPTION` if the body has no proper length; nothing was written then.
+	 */
+	writePackage(package_: OutgoingPackage, body: Uint8Array): void {
+		if (this.#writeSmall(package_, body)) return;
+		const { head, tail } = package_.encode();
+		this.write(head);
+		this.write(body);
+		this.write(tail);
 	}
 
 	/** Hands all that was written to the socket. To be called before any wait. */
@@ -42,8 +56,29 @@ export class BodyWriter {
 		this.#filled = 0;
 		this.#socket.write(bytes);
 	}
+
+	/** @returns False if the package is not small, or has addresses beyond ASCII; nothing was written then. */
+	#writeSmall(package_: OutgoingPackage, body: Uint8Array): boolean {
+		// A body of the caller's may say another length than its bytes have; that is not for us to mend.
+		if (body.length > LARGE_BYTES || body.length !== package_.outgoing.message.body.length) return false;
+		const size = smallPackageSize(package_, body);
+		if (size > LARGE_BYTES) return false;
+		this.#reserve(size);
+		const end = writeSmallPackage(this.#slab, this.#filled, package_, body);
+		if (end === -1) return false;
+		this.#filled = end;
+		return true;
+	}
+
+	#reserve(size: number): void {
+		if (size > this.#slab.length - this.#filled) this.flush();
+		if (this.#slab.length === 0) this.#slab = Buffer.allocUnsafe(SLAB_BYTES);
+	}
 }
 
 const NOTHING = Buffer.alloc(0);
+// A body that is not copied costs two writes. In CPU time a client takes 3.3 us for a message of 3,000 bytes that is copied
+// and 7.0 us for one that is not; 4.4 and 12.0 us for 6,000 bytes, 7.9 and 13.1 us for 16,000. From 24,000 to 60,000 bytes
+// neither is faster.
 const LARGE_BYTES = 16 * 1024;
 const SLAB_BYTES = 64 * 1024;

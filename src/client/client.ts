@@ -7,8 +7,9 @@ import type { InputStream } from "../body/input.js";
 import { type QmtpError, TransportError, UsageError } from "../errors.js";
 import { checkedEnvelope } from "../protocol/envelope.js";
 import { Timers } from "../timers.js";
+import { Calls, ignorable } from "./calls.js";
 import { connectSocket } from "./connect.js";
-import { type MessageOptions, messageInput, prepareMessage } from "./message.js";
+import { type MessageOptions, messageInput, type PreparedMessage, prepareMessage } from "./message.js";
 import { type ClientOptions, type ClientSettings, clientSettings } from "./options.js";
 import { OutgoingMessage, type OutgoingPackage } from "./outgoing.js";
 import { PackageQueue } from "./package-queue.js";
@@ -48,8 +49,7 @@ export class QmtpClient {
 	readonly #timers: Timers;
 	readonly #queue = new PackageQueue();
 	readonly #sessions = new Set<ClientSession>();
-	readonly #calls = new Set<Promise<unknown>>();
-	readonly #outgoing = new Set<OutgoingMessage>();
+	readonly #calls = new Calls();
 	readonly #stopped = new AbortController(); // no connection is to be made any more
 	#session: ClientSession | null = null; // the one that takes packages
 	#working = false;
@@ -75,11 +75,8 @@ export class QmtpClient {
 	 * `ERR_QMTP_CONNECT_TIMEOUT` or `ERR_QMTP_TLS` if there was no connection; the signal's reason.
 	 */
 	send(options: SendOptions, { signal }: CallOptions = {}): Promise<SendResult> {
-		const call = SEND_CHANNEL.hasSubscribers ? this.#traced(options, signal) : this.#send(options, signal);
-		this.#calls.add(call);
-		const done = () => this.#calls.delete(call);
-		call.then(done, done);
-		return call;
+		if (SEND_CHANNEL.hasSubscribers) return ignorable(this.#traced(options, signal));
+		return this.#send(options, signal);
 	}
 
 	/** Waits for all calls under way, then closes the connection. Later calls are refused. */
@@ -94,7 +91,7 @@ export class QmtpClient {
 		const error = new TransportError("ERR_QMTP_DESTROYED", "the client was destroyed");
 		this.#stopped.abort(error);
 		for (const session of this.#sessions) session.destroy(error);
-		for (const outgoing of this.#outgoing) outgoing.whole.defer(error, false); // those that no session had
+		for (const outgoing of this.#calls) outgoing.whole.defer(error, false); // those that no session had
 	}
 
 	/** The same as `close()`, for `await using`. */
@@ -110,46 +107,70 @@ export class QmtpClient {
 		return SEND_CHANNEL.tracePromise(() => this.#send(options, signal), trace);
 	}
 
-	async #send(options: SendOptions, signal: AbortSignal | undefined): Promise<SendResult> {
-		const input = messageInput(options.message); // it is ours now, whatever comes of the call
+	/**
+	 * For a message in memory it makes one promise, the caller's. With async functions for this and the helpers, and so
+	 * eight promises, a client took 9.2 us of CPU time for each message of 1 KiB; it took 4.4 us without.
+	 */
+	#send(options: SendOptions, signal: AbortSignal | undefined): Promise<SendResult> {
+		let input: InputStream | null = null;
 		try {
+			input = messageInput(options.message); // it is ours now, whatever comes of the call
 			const { addressEncoding } = this.#settings;
 			const { sender, recipients } = checkedEnvelope(options, addressEncoding);
 			if (this.#closing !== null) throw new UsageError("ERR_QMTP_CLIENT_CLOSED", "the client was closed");
 			signal?.throwIfAborted();
 			const outgoing = new OutgoingMessage(sender, recipients, addressEncoding);
 			outgoing.onProgress = options.onProgress;
+			if (input !== null || signal !== undefined) outgoing.release = this.#hold(outgoing, input, signal);
+			const { result } = outgoing;
+			outgoing.begin(this.#calls);
 			this.#enqueue(outgoing, options, input);
-			return await this.#result(outgoing, signal);
-		} finally {
+			return result;
+		} catch (error) {
 			input?.release();
+			return ignorable(Promise.reject(error));
 		}
 	}
 
-	async #result(outgoing: OutgoingMessage, signal: AbortSignal | undefined): Promise<SendResult> {
+	/** Gives a call up when its signal says so. @returns What ends that, and lets go of the call's stream. */
+	#hold(outgoing: OutgoingMessage, input: InputStream | null, signal: AbortSignal | undefined): () => void {
 		const abort = () => {
 			outgoing.reject(signal?.reason);
 			for (const session of this.#sessions) session.cancel(outgoing);
 		};
 		signal?.addEventListener("abort", abort, { once: true });
-		this.#outgoing.add(outgoing);
-		try {
-			return await outgoing.result;
-		} finally {
-			this.#outgoing.delete(outgoing);
+		return () => {
 			signal?.removeEventListener("abort", abort);
-			await outgoing.close();
+			input?.release();
+		};
+	}
+
+	/** Puts a message into the queue: at once if it is ready, which what is in memory is. */
+	#enqueue(outgoing: OutgoingMessage, options: SendOptions, input: InputStream | null): void {
+		try {
+			const preparing = prepareMessage(options, input);
+			const atOnce = !(preparing instanceof Promise) && !outgoing.settled;
+			if (!atOnce || outgoing.recipients.length > this.#mostRecipients) {
+				this.#enqueueLater(outgoing, preparing);
+				return;
+			}
+			outgoing.prepare(preparing);
+			this.#queue.add(outgoing.whole);
+			this.#work();
+		} catch (error) {
+			outgoing.reject(error);
 		}
 	}
 
-	/** Puts a message into the queue when it is ready. What goes wrong is its result. */
-	async #enqueue(outgoing: OutgoingMessage, options: SendOptions, input: InputStream | null): Promise<void> {
+	/** The same, when it is ready. What goes wrong is its result. */
+	async #enqueueLater(
+		outgoing: OutgoingMessage,
+		preparing: PreparedMessage | Promise<PreparedMessage>,
+	): Promise<void> {
 		try {
-			const preparing = prepareMessage(options, input);
-			const closing = outgoing.prepare(preparing instanceof Promise ? await preparing : preparing);
+			const closing = outgoing.prepare(await preparing);
 			if (closing !== undefined) await closing;
-			const { whole } = outgoing;
-			this.#queue.push(whole.recipients <= this.#mostRecipients ? [whole] : await this.#split(whole));
+			this.#queue.push(await this.#split(outgoing.whole));
 			this.#work();
 		} catch (error) {
 			outgoing.reject(error);
@@ -236,7 +257,7 @@ export class QmtpClient {
 	}
 
 	async #close(): Promise<void> {
-		await Promise.allSettled(this.#calls);
+		await this.#calls.none();
 		this.#stopped.abort(new UsageError("ERR_QMTP_CLIENT_CLOSED", "the client was closed"));
 		for (const session of this.#sessions) session.finish();
 		await Promise.all([...this.#sessions].map((session) => session.ended));

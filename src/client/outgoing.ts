@@ -7,6 +7,7 @@ import { ProtocolError, type QmtpError } from "../errors.js";
 import type { AddressEncoding } from "../protocol/envelope.js";
 import { type EncodedPackage, encodePackage } from "../protocol/package-encoder.js";
 import type { QmtpResponse } from "../protocol/response.js";
+import { type Calls, ignorable } from "./calls.js";
 import { type PreparedMessage, sourceError } from "./message.js";
 import { type RecipientResult, type SendResult, sendResult } from "./result.js";
 
@@ -15,20 +16,22 @@ export class OutgoingMessage {
 	readonly sender: string;
 	readonly recipients: readonly string[];
 	readonly addressEncoding: AddressEncoding;
-	/** Settles when each recipient has its result; rejects if the caller gets none. */
-	readonly result: Promise<SendResult>;
-	/** True when `result` has settled: nothing more of it is to be sent. */
+	/** True when what becomes of the call is known: nothing more of it is to be sent. */
 	settled = false;
 	/** True when a byte of it has been handed to a connection. */
 	begun = false;
 	onProgress: ((bytes: number, total: number) => void) | undefined;
+	/** Lets go of what the call holds besides its body, such as the stream that the body is made of. */
+	release: (() => void) | null = null;
 
 	#message: PreparedMessage | null = null;
 	#closed = false;
 	readonly #results: (RecipientResult | undefined)[];
 	#missing: number;
-	#resolve!: (result: SendResult) => void;
-	#reject!: (reason: unknown) => void;
+	#calls: Calls | null = null;
+	#promise: Promise<SendResult> | null = null;
+	#resolve: ((result: SendResult) => void) | null = null;
+	#reject: ((reason: unknown) => void) | null = null;
 
 	constructor(sender: string, recipients: readonly string[], addressEncoding: AddressEncoding) {
 		this.sender = sender;
@@ -36,11 +39,24 @@ export class OutgoingMessage {
 		this.addressEncoding = addressEncoding;
 		this.#results = new Array(recipients.length);
 		this.#missing = recipients.length;
-		this.result = new Promise((resolve, reject) => {
+	}
+
+	/** Makes it one of the calls under way, until `result` settles. */
+	begin(calls: Calls): void {
+		this.#calls = calls;
+		calls.add(this);
+	}
+
+	/**
+	 * Resolves when each recipient has its result and what was held is let go of; rejects if the caller gets none. It is
+	 * to be asked for before it settles.
+	 */
+	get result(): Promise<SendResult> {
+		this.#promise ??= new Promise((resolve, reject) => {
 			this.#resolve = resolve;
 			this.#reject = reject;
 		});
-		this.result.catch(() => {}); // it may reject before somebody waits for it
+		return this.#promise;
 	}
 
 	/** What is sent, once it is prepared. */
@@ -59,19 +75,22 @@ export class OutgoingMessage {
 		return this.#closed ? message.body.close() : undefined;
 	}
 
-	/** Lets go of what is sent. */
-	async close(): Promise<void> {
-		this.#closed = true;
-		await this.#message?.body.close();
-	}
-
 	/** Gives a recipient its result. */
 	settle(index: number, result: RecipientResult): void {
 		if (this.settled || this.#results[index] !== undefined) return;
 		this.#results[index] = result;
 		if (--this.#missing > 0) return;
 		this.settled = true;
-		this.#resolve(sendResult(this.#results as RecipientResult[]));
+		const all = sendResult(this.#results as RecipientResult[]);
+		if (this.#message !== null && this.#message.body.bytes !== null) {
+			// The common case: what is in memory needs no close, and no promises for it.
+			this.release?.();
+			this.#fulfil(all);
+		} else {
+			// The server has said what became of it: a file that cannot be closed changes nothing about that.
+			const fulfil = () => this.#fulfil(all);
+			this.#letGo().then(fulfil, fulfil);
+		}
 	}
 
 	/** So many bytes of its body were handed to a connection. */
@@ -88,7 +107,10 @@ export class OutgoingMessage {
 	reject(reason: unknown): void {
 		if (this.settled) return;
 		this.settled = true;
-		this.#reject(reason);
+		this.#letGo().then(
+			() => this.#fail(reason),
+			(error) => this.#fail(error),
+		);
 	}
 
 	/** Spools a body that can be read only once. @throws UsageError `ERR_QMTP_MESSAGE_SOURCE`. */
@@ -100,6 +122,26 @@ export class OutgoingMessage {
 		} catch (error) {
 			throw sourceError(error);
 		}
+	}
+
+	async #letGo(): Promise<void> {
+		this.#closed = true;
+		try {
+			await this.#message?.body.close();
+		} finally {
+			this.release?.();
+		}
+	}
+
+	#fulfil(result: SendResult): void {
+		this.#resolve?.(result);
+		this.#calls?.delete(this);
+	}
+
+	#fail(reason: unknown): void {
+		this.#reject?.(reason);
+		if (this.#promise !== null) ignorable(this.#promise);
+		this.#calls?.delete(this);
 	}
 }
 
@@ -124,15 +166,25 @@ export class OutgoingPackage {
 		return this.outgoing.message.body.repeatable;
 	}
 
-	/** What stands around its body on the wire. @throws UsageError `ERR_QMTP_ADDRESS`. */
+	/** Says that its transmission begins. */
+	begin(): void {
+		this.attempts++;
+		this.outgoing.begun = true;
+	}
+
+	/** The addresses of its recipients. */
+	get addresses(): readonly string[] {
+		const { recipients } = this.outgoing;
+		if (this.recipients === recipients.length) return recipients;
+		return recipients.slice(this.#first, this.#first + this.recipients);
+	}
+
+	/** What stands around its body on the wire. @throws UsageError `ERR_QMTP_OPTION` if that has no proper length. */
 	encode(): EncodedPackage {
-		const { sender, recipients, addressEncoding, message } = this.outgoing;
-		const mine =
-			this.recipients === recipients.length
-				? recipients
-				: recipients.slice(this.#first, this.#first + this.recipients);
+		const { sender, addressEncoding, message } = this.outgoing;
 		const { encoding, body } = message;
-		return encodePackage({ sender, recipients: mine }, { encoding, length: body.length }, addressEncoding);
+		const envelope = { sender, recipients: this.addresses };
+		return encodePackage(envelope, { encoding, length: body.length }, addressEncoding);
 	}
 
 	/** The same as packages of at most so many recipients each. */
@@ -147,23 +199,22 @@ export class OutgoingPackage {
 
 	/** Gives its recipients the server's responses, in order; there may be fewer than recipients. */
 	answer(responses: readonly QmtpResponse[]): void {
-		responses.forEach((response, index) => {
-			this.#settle(index, response);
-		});
+		for (let index = 0; index < responses.length; index++) {
+			const { status, description } = responses[index] as QmtpResponse;
+			const at = this.#first + index;
+			const recipient = this.outgoing.recipients[at] as string;
+			this.outgoing.settle(at, { recipient, status, description });
+		}
 	}
 
 	/** Gives those of its recipients that have no response a Z. */
 	defer(error: QmtpError, possiblyAccepted: boolean): void {
 		const description = describe(error);
 		for (let index = 0; index < this.recipients; index++) {
-			this.#settle(index, { status: "Z", description, error, possiblyAccepted });
+			const at = this.#first + index;
+			const recipient = this.outgoing.recipients[at] as string;
+			this.outgoing.settle(at, { recipient, status: "Z", description, error, possiblyAccepted });
 		}
-	}
-
-	#settle(index: number, result: Omit<RecipientResult, "recipient">): void {
-		const at = this.#first + index;
-		const recipient = this.outgoing.recipients[at] as string;
-		this.outgoing.settle(at, { recipient, ...result });
 	}
 }
 

@@ -1,12 +1,12 @@
-/** Packages that are still to be sent, first come first. */
+/** Packages in order, first come first: those that are still to be sent, or those that wait for their answers. */
 import type { OutgoingPackage } from "./outgoing.js";
 
-/** A queue of packages. Those whose caller wants no result any more are passed over. */
+/** A queue of packages. */
 export class PackageQueue {
 	#packages: OutgoingPackage[] = [];
 	#head = 0;
 
-	/** The next package, which stays in the queue. */
+	/** The next package, which stays in the queue. Those whose caller wants no result any more are passed over. */
 	first(): OutgoingPackage | undefined {
 		for (;;) {
 			const next = this.#packages[this.#head];
@@ -15,12 +15,27 @@ export class PackageQueue {
 		}
 	}
 
-	/** Takes the next package out. */
-	shift(): void {
-		this.#head++;
-		if (this.#head * 2 < this.#packages.length) return;
-		this.#packages = this.#packages.slice(this.#head);
-		this.#head = 0;
+	/** Takes the next package out, whether or not its caller wants a result. */
+	shift(): OutgoingPackage | undefined {
+		const next = this.#packages[this.#head++];
+		if (this.#head * 2 >= this.#packages.length) {
+			this.#packages = this.#packages.slice(this.#head);
+			this.#head = 0;
+		}
+		return next;
+	}
+
+	/** True if there is one whose caller wants its result. */
+	get wanted(): boolean {
+		for (let index = this.#head; index < this.#packages.length; index++) {
+			if (this.#packages[index]?.outgoing.settled === false) return true;
+		}
+		return false;
+	}
+
+	/** Puts a package behind all others. */
+	add(package_: OutgoingPackage): void {
+		this.#packages.push(package_);
 	}
 
 	/** Puts packages behind all others. */

@@ -26,7 +26,14 @@ export interface SendResult {
 
 /** What became of a message, from what became of its recipients. */
 export function sendResult(responses: readonly RecipientResult[]): SendResult {
-	return { responses, ...byStatus(responses) };
+	if (responses.length > 1) return { responses, ...byStatus(responses) };
+	const { status, recipient } = responses[0] as RecipientResult;
+	return {
+		responses,
+		accepted: status === "K" ? [recipient] : [],
+		deferred: status === "Z" ? [recipient] : [],
+		rejected: status === "D" ? [recipient] : [],
+	};
 }
 
 /** Sorts the recipients by their status. */

@@ -18,7 +18,7 @@ import { BodyWriter } from "./body-writer.js";
 import { sizeError, sourceError } from "./message.js";
 import type { ClientSettings } from "./options.js";
 import type { OutgoingMessage, OutgoingPackage } from "./outgoing.js";
-import type { PackageQueue } from "./package-queue.js";
+import { PackageQueue } from "./package-queue.js";
 
 /** A connection that sends packages. */
 export class ClientSession implements Timed {
@@ -37,7 +37,7 @@ export class ClientSession implements Timed {
 	readonly #connection = new ClientConnection();
 	readonly #writer: BodyWriter;
 	readonly #opened: number;
-	#sent: OutgoingPackage[] = []; // not answered, in order
+	readonly #sent = new PackageQueue(); // not answered
 	#inFlightBytes = 0;
 	#current: OutgoingPackage | null = null; // begun, and not sent
 	#alone: OutgoingPackage | null = null; // sent alone, to see how the server answers
@@ -129,7 +129,7 @@ export class ClientSession implements Timed {
 	check(now: number): void {
 		const waited = now - this.#active;
 		const { response, idle } = this.#settings.timeouts;
-		if (this.#finishing && !this.#awaited) {
+		if (this.#finishing && !this.#sent.wanted) {
 			if (waited >= FINISH_TIME) this.#end(closedError());
 		} else if (this.#connection.pending > 0 || this.#writer.blocked) {
 			if (waited < response) return;
@@ -153,27 +153,23 @@ export class ClientSession implements Timed {
 	}
 
 	#send(next: OutgoingPackage): Promise<void> | undefined {
-		const { body } = next.outgoing.message;
-		let encoded: EncodedPackage;
+		const { bytes, length } = next.outgoing.message.body;
 		try {
-			encoded = next.encode();
+			if (bytes === null || bytes.length > LARGEST_AT_ONCE) return this.#stream(next, next.encode());
+			this.#writer.writePackage(next, bytes);
 		} catch (error) {
 			next.outgoing.reject(error);
 			return undefined;
 		}
-		next.attempts++;
-		next.outgoing.begun = true;
-		const { head, tail } = encoded;
-		if (body.bytes === null || body.bytes.length > LARGEST_AT_ONCE) return this.#stream(next, head, tail);
-		this.#writer.write(head);
-		this.#writer.write(body.bytes);
-		this.#complete(next, tail);
-		next.outgoing.progress(body.length);
+		next.begin();
+		this.#complete(next);
+		next.outgoing.progress(length);
 		return undefined;
 	}
 
 	/** Sends a package whose body comes piece by piece. */
-	async #stream(next: OutgoingPackage, head: Uint8Array, tail: Uint8Array): Promise<void> {
+	async #stream(next: OutgoingPackage, { head, tail }: EncodedPackage): Promise<void> {
+		next.begin();
 		this.#current = next;
 		this.#writer.write(head);
 		let complete = false;
@@ -184,8 +180,12 @@ export class ClientSession implements Timed {
 		}
 		if (this.error !== null) return; // the package stays the current one: it may be sent again
 		this.#current = null;
-		if (complete) this.#complete(next, tail);
-		else this.finish(); // the server throws away what it has of the package
+		if (complete) {
+			this.#writer.write(tail);
+			this.#complete(next);
+		} else {
+			this.finish(); // the server throws away what it has of the package
+		}
 	}
 
 	/** @returns False if the connection ended, or nobody wants the result any more. */
@@ -221,11 +221,10 @@ export class ClientSession implements Timed {
 		}
 	}
 
-	#complete(next: OutgoingPackage, tail: Uint8Array): void {
-		this.#writer.write(tail);
+	#complete(next: OutgoingPackage): void {
 		if (this.#connection.pending === 0) this.#active = this.#timers.now;
 		this.#connection.sent(next.recipients);
-		this.#sent.push(next);
+		this.#sent.add(next);
 		this.packages++;
 		this.#inFlightBytes += next.outgoing.message.body.length;
 		if (next.recipients > 1 && !this.#answersEach) this.#alone = next;
@@ -248,12 +247,7 @@ export class ClientSession implements Timed {
 
 	/** A connection with nothing to do does not keep the process alive. */
 	#rest(): void {
-		if (!this.#awaited && !this.#transmitting && this.usable) this.#socket.unref();
-	}
-
-	/** True if somebody waits for an answer. Those who gave up do not. */
-	get #awaited(): boolean {
-		return this.#sent.some(({ outgoing }) => !outgoing.settled);
+		if (!this.#sent.wanted && !this.#transmitting && this.usable) this.#socket.unref();
 	}
 
 	#answered(responses: readonly QmtpResponse[]): void {
@@ -291,17 +285,17 @@ export class ClientSession implements Timed {
 		this.error = error;
 		this.#timers.remove(this);
 		this.#socket.destroy();
+		// First of all, so that the client knows what it learned here when a call that ends here is followed by another.
+		this.#resolveEnded();
 		const unanswered = this.#connection.unanswered();
-		this.#sent.forEach((package_, index) => {
+		this.#sent.clear().forEach((package_, index) => {
 			const responses = unanswered[index]?.responses ?? [];
 			if (package_ === this.#alone) this.#endAlone(package_, responses, error);
 			else package_.answer(responses);
 			package_.defer(error, true);
 		});
-		this.#sent = [];
 		this.#wake?.();
 		this.#interrupt?.();
-		this.#resolveEnded();
 	}
 
 	/** The package that was sent to see how the server answers has not all its answers. */

@@ -37,7 +37,7 @@ export class ClientConnection {
 	/** Says that a package was sent to its last byte. @returns Its number: 0 for the first. */
 	sent(recipients: number): number {
 		const number = this.#number++;
-		this.#waiting.push({ number, recipients, responses: [] });
+		this.#waiting.push({ number, recipients, responses: NONE });
 		return number;
 	}
 
@@ -79,7 +79,9 @@ export class ClientConnection {
 				this.#error = new ProtocolError("ERR_QMTP_RESPONSE_UNEXPECTED", message, this.#responseStart);
 				throw this.#error;
 			}
-			oldest.responses.push(response);
+			// An array with room for the one that it mostly is; a push to an empty one makes room for 17.
+			if (oldest.responses === NONE) oldest.responses = [response];
+			else (oldest.responses as QmtpResponse[]).push(response);
 		}
 	}
 
@@ -104,5 +106,7 @@ export class ClientConnection {
 interface Waiting {
 	readonly number: number;
 	readonly recipients: number;
-	readonly responses: QmtpResponse[];
+	responses: readonly QmtpResponse[]; // NONE until the first comes
 }
+
+const NONE: readonly QmtpResponse[] = Object.freeze([]);

@@ -47,12 +47,14 @@ export function checkedEnvelope({ sender, recipients }: Envelope, encoding: Addr
 	if (!Array.isArray(recipients) || recipients.length === 0) {
 		throw new UsageError("ERR_QMTP_RECIPIENTS", "recipients must be an array of at least one address");
 	}
-	const copy: readonly unknown[] = [...recipients];
-	if (!copy.every((recipient) => typeof recipient === "string")) {
-		throw new UsageError("ERR_QMTP_ADDRESS", "each recipient must be a string");
+	const copy: unknown[] = recipients.slice();
+	for (const recipient of copy) {
+		if (typeof recipient !== "string")
+			throw new UsageError("ERR_QMTP_ADDRESS", "each recipient must be a string");
 	}
 	const envelope = { sender, recipients: copy as readonly string[] };
-	for (const address of [sender, ...envelope.recipients]) checkAddress(address, encoding);
+	checkAddress(sender, encoding);
+	for (const address of envelope.recipients) checkAddress(address, encoding);
 	return envelope;
 }
 

@@ -12,6 +12,8 @@ export class ResponseDecoder {
 	readonly #netstrings: NetstringDecoder;
 	#bytes: Uint8Array = NOTHING; // of a response that a chunk's end cuts
 	#filled = 0;
+	#status: Status = "Z"; // of the current response, and its description, when all its bytes were read
+	#description = "";
 	#error: ProtocolError | null = null;
 
 	/** @param options - `maxLength` is the longest response in bytes, its status included; 65536 by default. */
@@ -55,14 +57,13 @@ export class ResponseDecoder {
 					return null;
 				case LENGTH:
 					if (netstrings.length === 0) this.#fail("ERR_QMTP_RESPONSE_EMPTY", "response without a status", 1);
-					this.#bytes = NOTHING;
 					this.#filled = 0;
 					break;
 				case BYTES:
 					this.#gather();
 					break;
 				case END:
-					return this.#response();
+					return { status: this.#status, description: this.#description };
 			}
 		}
 	}
@@ -72,22 +73,32 @@ export class ResponseDecoder {
 		if (this.#filled === 0 && !isStatus(chunk[start])) {
 			this.#fail("ERR_QMTP_RESPONSE_STATUS", "response starts with neither K nor Z nor D", end - start);
 		}
+		if (end - start === length) {
+			this.#decode(chunk, start, end);
+			return;
+		}
 		if (this.#filled === 0) this.#bytes = new Uint8Array(length);
 		this.#bytes.set(chunk.subarray(start, end), this.#filled);
 		this.#filled += end - start;
+		if (this.#filled < length) return;
+		this.#decode(this.#bytes, 0, length);
+		this.#bytes = NOTHING;
 	}
 
-	#response(): QmtpResponse {
-		const bytes = this.#bytes;
-		this.#bytes = NOTHING;
-		const status = String.fromCharCode(bytes[0] as number) as Status;
-		return { status, description: utf8.decode(bytes.subarray(1)) };
+	/** A view into the chunk where the response is whole in it, which nearly all are: the copy is the string. */
+	#decode(bytes: Uint8Array, start: number, end: number): void {
+		this.#status = statusOf(bytes[start] as number);
+		this.#description = utf8.decode(bytes.subarray(start + 1, end));
 	}
 
 	#fail(code: ProtocolError["code"], message: string, before: number): never {
 		this.#error = new ProtocolError(code, message, this.#netstrings.offset - before);
 		throw this.#error;
 	}
+}
+
+function statusOf(byte: number): Status {
+	return byte === 0x4b ? "K" : byte === 0x5a ? "Z" : "D";
 }
 
 function isStatus(byte: number | undefined): boolean {
