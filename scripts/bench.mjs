@@ -17,6 +17,7 @@ const BENCHMARKS = {
 	package: "packages, decoded and encoded in memory",
 	lines: "CR LF to LF in memory, beside strings",
 	loopback: "a server and its client in two processes, beside a raw socket",
+	relay: "messages out of a spool to a next hop, and from a server to the next hop, beside a bare LMDB loop",
 	workers: "qmtp serve in two processes, beside one",
 	memory: "a message of 1 GiB through a server into a Maildir",
 	queues: "small messages into a Maildir, beside the bare system calls",

@@ -9,6 +9,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	serve: async () => (await import("./serve.js")).serve,
 	qmtpd: async () => (await import("./qmtpd.js")).qmtpd,
 	remote: async () => (await import("./remote.js")).remote,
+	relay: async () => (await import("./relay.js")).relay,
 	send: async () => (await import("./send.js")).send,
 	maildir: async () => (await import("./maildir.js")).maildir,
 	spool: async () => (await import("./spool.js")).spool,

@@ -22,6 +22,10 @@ export const SERVE_OPTIONS: Readonly<Record<string, Option>> = {
 	"tls-port": { value: "PORT", help: "port for TLS; 0 picks a free one", fallback: "6209" },
 	"tls-fd": { value: "N", help: "listen for TLS on this descriptor in place of a port" },
 	queue: { value: "QUEUE", help: `where mail goes: ${QUEUE_SYNTAX}`, fallback: "maildir:./mail" },
+	relay: {
+		value: "NEXT",
+		help: "deliver what the spool keeps: mx | qmtp://HOST:PORT | smtp://HOST:PORT; needs the package nodemailer",
+	},
 	hostname: {
 		value: "NAME",
 		help: "this host's name in Received fields",

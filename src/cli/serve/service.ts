@@ -1,5 +1,8 @@
 /** What serves in one process: the doors, with the queue and the hooks behind them. */
 import { hostname as systemHostname } from "node:os";
+import type { Queue } from "../../queue/queue.js";
+import type { Source } from "../../queue/source.js";
+import type { Relay } from "../../relay/relay.js";
 import type { ConnectionLimiter } from "../../server/connection-limit.js";
 import { QmtpServer } from "../../server/server.js";
 import type { ListenAddress } from "../listening-lines.js";
@@ -35,6 +38,7 @@ export class Service {
 	readonly #plain: QmtpServer;
 	readonly #tls: QmtpServer | null;
 	readonly #smtpOptions: Parameters<typeof openSmtpDoor>[0];
+	#relay: Relay | null = null;
 	#open: () => void = () => {};
 
 	private constructor(
@@ -123,6 +127,7 @@ export class Service {
 		// What only root can read could not be read again when it changes.
 		if (changesUser) await prepareAccess(accessSources());
 		await prepareQueue(this.#named);
+		await this.#startRelay();
 		return addresses;
 	}
 
@@ -133,12 +138,23 @@ export class Service {
 
 	/** Drops all that there is. */
 	destroy(): void {
+		this.#relay?.destroy();
 		this.doors.destroy();
 		this.doors.close().catch(() => {});
 	}
 
 	/** When all doors are closed. */
 	async closeQueue(): Promise<void> {
+		await this.#relay?.close();
 		await this.#named.queue.close?.();
+	}
+
+	async #startRelay(): Promise<void> {
+		const { relay, log, hostname } = this.#settings;
+		if (relay === undefined) return;
+		const { startRelay } = await import("../relay.js");
+		const spool = this.#named.queue as Queue & Source; // only a spool is let through to here
+		const options = hostname === undefined ? {} : { hostname };
+		this.#relay = await startRelay(spool, relay, (line) => log.note(`relay: ${line}`), options);
 	}
 }

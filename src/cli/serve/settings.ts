@@ -24,6 +24,8 @@ export interface ServeSettings {
 	readonly tls: TlsFiles | null;
 	/** As it stands on the command line. */
 	readonly queue: string;
+	/** Where mail goes from there, as it stands on the command line; undefined if it stays. */
+	readonly relay: string | undefined;
 	/** As it was given. */
 	readonly hostname: string | undefined;
 	/** Whose connections start with a PROXY header. */
@@ -67,6 +69,7 @@ export function serveSettings(args: Arguments, activation: Activation): ServeSet
 		metrics: metricsTarget(args.one("metrics")),
 		tls,
 		queue: args.one("queue") ?? "maildir:./mail",
+		relay: relayTarget(args),
 		hostname: args.one("hostname"),
 		proxies,
 		connections,
@@ -90,6 +93,14 @@ export function serveSettings(args: Arguments, activation: Activation): ServeSet
 			};
 		},
 	};
+}
+
+function relayTarget(args: Arguments): string | undefined {
+	const to = args.one("relay");
+	if (to === undefined) return undefined;
+	if (args.one("queue")?.startsWith("spool:") !== true) throw new WrongUse("--relay needs --queue spool:DIR");
+	if (args.one("workers") === undefined) return to;
+	throw new WrongUse("--relay is for one process: with --workers run qmtp relay beside it");
 }
 
 function doorTlsFiles(args: Arguments): TlsFiles | null {
