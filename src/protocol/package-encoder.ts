@@ -36,33 +36,70 @@ export function encodePackage(
 	};
 }
 
+/**
+ * Writes what stands before a body: the length and the byte that tells the encoding.
+ *
+ * @returns The offset after it.
+ */
+export function writePackageHead(
+	target: Uint8Array,
+	offset: number,
+	message: { readonly encoding: Encoding; readonly length: number },
+): number {
+	const end = writeHead(target, offset, message.length + 1); // the byte that tells the encoding counts
+	target[end] = message.encoding === "lf" ? LF : CR;
+	return end + 1;
+}
+
+/** How many bytes stand behind a body if each character of the addresses is one. */
+export function packageTailSize({ sender, recipients }: Envelope): number {
+	return 1 + netstringSize(sender.length) + netstringSize(listLength(recipients));
+}
+
+/**
+ * Writes what stands behind a body, a byte for each character of the addresses.
+ *
+ * @returns The offset after it; -1 if a character is not one byte: what was written is then of no use.
+ */
+export function writePackageTail(
+	target: Uint8Array,
+	offset: number,
+	{ sender, recipients }: Envelope,
+	addressEncoding: AddressEncoding,
+): number {
+	const highest = addressEncoding === "latin1" ? 0xff : 0x7f;
+	target[offset] = COMMA; // the message's
+	let end = writeText(target, offset + 1, sender, highest);
+	if (end === -1) return -1;
+	end = writeHead(target, end, listLength(recipients));
+	for (const recipient of recipients) {
+		end = writeText(target, end, recipient, highest);
+		if (end === -1) return -1;
+	}
+	target[end] = COMMA;
+	return end + 1;
+}
+
 function encodePackageHead(encoding: Encoding, length: number): Uint8Array {
 	if (!Number.isSafeInteger(length + 1) || length < 0) {
 		throw new UsageError("ERR_QMTP_OPTION", `a body cannot have ${length} bytes`);
 	}
-	const offset = writeHead(scratch, 0, length + 1); // the byte that tells the encoding counts
-	scratch[offset] = encoding === "lf" ? LF : CR;
-	return copyOf(scratch, offset + 1);
+	return copyOf(scratch, writePackageHead(scratch, 0, { encoding, length }));
 }
 
 function encodePackageTail(envelope: Envelope, addressEncoding: AddressEncoding): Uint8Array {
 	// As if each character were a byte, which nearly always is so.
-	const { sender, recipients } = envelope;
-	const highest = addressEncoding === "latin1" ? 0xff : 0x7f;
-	let listLength = 0;
-	for (const recipient of recipients) listLength += netstringSize(recipient.length);
-	const size = 1 + netstringSize(sender.length) + netstringSize(listLength);
+	const size = packageTailSize(envelope);
 	const tail = size <= scratch.length ? scratch : new Uint8Array(size);
-	tail[0] = COMMA; // the message's
-	let offset = writeText(tail, 1, sender, highest);
-	if (offset === -1) return encodeTailBytewise(envelope, addressEncoding);
-	offset = writeHead(tail, offset, listLength);
-	for (const recipient of recipients) {
-		offset = writeText(tail, offset, recipient, highest);
-		if (offset === -1) return encodeTailBytewise(envelope, addressEncoding);
-	}
-	tail[offset] = COMMA;
+	const end = writePackageTail(tail, 0, envelope, addressEncoding);
+	if (end === -1) return encodeTailBytewise(envelope, addressEncoding);
 	return tail === scratch ? copyOf(scratch, size) : tail;
+}
+
+function listLength(recipients: readonly string[]): number {
+	let length = 0;
+	for (const recipient of recipients) length += netstringSize(recipient.length);
+	return length;
 }
 
 /** Writes a netstring with a byte for each character. @returns The offset after it; -1 if a character is too high. */
