@@ -137,6 +137,7 @@ export class Answers {
 	}
 
 	#take(): void {
+		if (this.#expected[this.#oldest]?.answered !== true) return; // as for nearly each chunk of a large message
 		const responses = this.#connection.transmit();
 		for (;;) {
 			const transaction = this.#expected[this.#oldest];

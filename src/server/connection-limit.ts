@@ -115,6 +115,7 @@ export class ConnectionLimit implements ConnectionLimiter {
 		let isTaken = true;
 		return {
 			claim: (address) => {
+				if (!isTaken) return false;
 				this.#uncount(holder);
 				const next = this.#clientOf(address);
 				const isAllowed = this.#count(next);

@@ -126,6 +126,11 @@ export class ConnectionBytes {
 		this.#most = most;
 	}
 
+	/** True if it may read on without asking for room. */
+	get isFree(): boolean {
+		return this.total <= this.#most && !this.#all.isOver;
+	}
+
 	/** A chunk of so many bytes was read. */
 	receive(length: number): void {
 		this.#chunk = length + CHUNK_OVERHEAD;

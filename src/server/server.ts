@@ -17,7 +17,8 @@ import { type ServerOptions, type ServerSettings, serverSettings } from "./optio
 import { publishConnection } from "./package-trace.js";
 import { socketPeer } from "./peer.js";
 import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
-import { Session, type SessionContext } from "./session.js";
+import { Session } from "./session.js";
+import type { SessionContext } from "./session-context.js";
 import { Counts, type ServerStats } from "./stats.js";
 import { openTransport, type WebStreamPair } from "./transport.js";
 

@@ -21,35 +21,22 @@ import {
 import type { AccessRights, Peer } from "../protocol/peer.js";
 import type { QmtpResponse } from "../protocol/response.js";
 import { ServerConnection } from "../protocol/server-connection.js";
-import type { Timed, Timers } from "../timers.js";
+import type { Timed } from "../timers.js";
 import { Answers } from "./answers.js";
 import { AFTER_PACKAGE, DESTROYED, Ending, NOW, RUNNING } from "./ending.js";
-import { ConnectionBytes, type HeldBytes } from "./held-bytes.js";
+import { ConnectionBytes } from "./held-bytes.js";
 import { asError, type Wait } from "./intake.js";
 import type { ServerSettings } from "./options.js";
 import { PackageTrace } from "./package-trace.js";
 import { Patience } from "./patience.js";
 import { ReceivedField } from "./received.js";
 import { NOT_AUTHORIZED } from "./refusals.js";
-import type { DisconnectReport, FaultContext, PackageReport } from "./reports.js";
+import type { DisconnectReport } from "./reports.js";
 import { NO_RIGHTS, rightsOf } from "./rights.js";
+import type { SessionContext } from "./session-context.js";
 import type { Counts } from "./stats.js";
 import { Transaction, type TransactionContext } from "./transaction.js";
 import { INTERRUPTED, type Transport } from "./transport.js";
-
-/** What a session needs of its server. */
-export interface SessionContext {
-	readonly settings: ServerSettings;
-	readonly timers: Timers;
-	readonly counts: Counts;
-	readonly heldBytes: HeldBytes;
-	/** A new name for a message. */
-	newId(): string;
-	/** True if somebody listens to `package` events. */
-	readonly reportsPackages: boolean;
-	package(report: PackageReport): void;
-	fault(error: Error, context: FaultContext): void;
-}
 
 /** A session: `run()` it once. */
 export class Session implements Timed, TransactionContext {
@@ -70,6 +57,7 @@ export class Session implements Timed, TransactionContext {
 	readonly #ending: Ending;
 	readonly #patience: Patience;
 	#transaction: Transaction | null = null; // the package being read
+	#lastStep: PackageStep = NEED_DATA;
 	#reading = false; // waiting for input, or for the client to read
 	#inputEnded = false;
 	#active: number; // when it began to wait
@@ -203,11 +191,13 @@ export class Session implements Timed, TransactionContext {
 			(this.#ending.urgency === AFTER_PACKAGE && !this.#connection.idle)
 		) {
 			this.#answers.flush();
-			const room = this.bytes.room({ reading: this.#transaction, isOwed: this.#connection.pending > 0 });
-			if (room !== undefined) {
-				await this.#ending.before(room, this.#connection.idle ? AFTER_PACKAGE : NOW);
-				this.bytes.wake();
-				continue;
+			if (!this.bytes.isFree) {
+				const room = this.bytes.room({ reading: this.#transaction, isOwed: this.#connection.pending > 0 });
+				if (room !== undefined) {
+					await this.#ending.before(room, this.#connection.idle ? AFTER_PACKAGE : NOW);
+					this.bytes.wake();
+					continue;
+				}
 			}
 			this.#active = this.#context.timers.now;
 			this.#reading = true;
@@ -216,14 +206,17 @@ export class Session implements Timed, TransactionContext {
 				this.#reading = false;
 				continue;
 			}
-			const input = await this.#transport.read();
+			const reading = this.#transport.read();
+			const input = reading instanceof Promise ? await reading : reading;
 			this.#reading = false;
 			if (input === INTERRUPTED) continue;
 			if (input === null) return this.#endInput();
 			this.#patience.received(input.length);
 			this.bytes.receive(input.length);
 			try {
-				await this.#read(input);
+				this.#connection.receive(input);
+				const wait = this.#steps(); // no promise for a chunk that nobody waits for
+				if (wait !== undefined) await this.#waitAndStep(wait);
 			} catch (error) {
 				if (error instanceof ProtocolError) this.#ending.ask(NOW, error);
 				else this.#fail(error);
@@ -231,19 +224,30 @@ export class Session implements Timed, TransactionContext {
 		}
 	}
 
-	async #read(chunk: Uint8Array): Promise<void> {
+	/** Takes steps until one must be waited for, the chunk is used up, or the session is to end. */
+	#steps(): Wait {
 		const connection = this.#connection;
-		connection.receive(chunk);
 		for (let step = connection.step(); step !== NEED_DATA; step = connection.step()) {
+			this.#lastStep = step;
 			const wait = this.#handle(step);
-			if (wait !== undefined) {
-				this.#answers.arm();
-				await this.#ending.before(wait);
-			}
-			if (this.#ending.urgency === RUNNING) continue;
-			// What follows the package in this chunk is dropped unanswered: its client will send it again.
-			if (this.#ending.urgency !== AFTER_PACKAGE || step === PACKAGE_END) return;
+			if (wait !== undefined) return wait;
+			if (this.#isToStop) return;
 		}
+	}
+
+	async #waitAndStep(first: Promise<void>): Promise<void> {
+		for (let wait: Wait = first; wait !== undefined; wait = this.#steps()) {
+			this.#answers.arm();
+			await this.#ending.before(wait);
+			if (this.#isToStop) return;
+		}
+	}
+
+	/** What follows the last package in a chunk is dropped unanswered: its client will send it again. */
+	get #isToStop(): boolean {
+		const { urgency } = this.#ending;
+		if (urgency === RUNNING) return false;
+		return urgency !== AFTER_PACKAGE || this.#lastStep === PACKAGE_END;
 	}
 
 	#handle(step: PackageStep): Wait {

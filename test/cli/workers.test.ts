@@ -178,11 +178,11 @@ test("all workers may die at once: the port is the same, and mail is taken again
 	await withServer(["--queue", "discard:", "--workers", "2"], async (server) => {
 		for (const pid of childrenOf(server.child.pid)) killHard(pid);
 		await server.until("stderr", /(?:^warning: worker .*\n){2}/m);
-		for (let client: TestClient | null = null; client === null; ) {
-			client = await TestClient.connect(Number(server.port)).catch(() => null);
+		for (let answers: readonly string[] = []; answers.length === 0; ) {
+			const client = await TestClient.connect(Number(server.port)).catch(() => null);
 			client?.send(PACKAGE);
-			if (client !== null) expect(await client.receives(1)).toHaveLength(1);
-			client?.end();
+			answers = (await client?.receives(1).catch(() => [])) ?? []; // one that a dying worker had is reset
+			client?.duplex.destroy();
 		}
 	});
 });
@@ -198,9 +198,7 @@ describeWithPrograms("workers on a descriptor", { perl: "perl-base" }, () => {
 		const ended = once(server.child, "close");
 		for (const pid of childrenOf(server.child.pid)) killHard(pid);
 		expect(await ended).toEqual([111, null]);
-		expect(server.output()).toContain(
-			"qmtp serve: no worker is left to hold the descriptors; the last one was",
-		);
+		expect(server.output()).toContain("qmtp serve: no worker is left to hold the sockets; the last one was");
 	});
 });
 

@@ -1,5 +1,5 @@
 /** What a spool refuses, and what it clears away. */
-import { mkdir, utimes, writeFile } from "node:fs/promises";
+import { mkdir, rm, statfs, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.js";
@@ -36,6 +36,29 @@ describe("the limits", () => {
 		expect(statuses(responses)).toBe("KKZZ");
 		expect(responses[2]?.description).toContain("#4.5.3");
 		expect((await spool.stored()).map(({ recipient }) => recipient)).toEqual(["a", "b"]);
+	});
+
+	it("count a large body once against the disk, which has it already when it is committed", async () => {
+		await mkdir(spool.path);
+		const { bavail, bsize } = await statfs(spool.path);
+		const size = 64 * 1024 * 1024;
+		const queue = spool.queue({ minFree: bavail * bsize - 1.5 * size });
+		const pieces = Array.from({ length: 64 }, () => noise(size / 64));
+		const responses = await deliver(queue, pieces, ENVELOPE, messageInfo({ length: size }));
+		expect(statuses(responses)).toBe("K");
+	});
+
+	it("refuse a message whose body somebody has removed before it was stored", async () => {
+		const queue = spool.queue();
+		const delivery = await queue.open(messageInfo());
+		await delivery.write(noise(400_000));
+		while ((await spool.bodies()).length === 0) await new Promise((resolve) => setImmediate(resolve));
+		for (const name of await spool.bodies()) await rm(join(spool.path, "bodies", name));
+		await expect(delivery.commit(ENVELOPE)).rejects.toMatchObject({
+			code: "ERR_QMTP_QUEUE",
+			permanent: false,
+		});
+		expect(await queue.stats()).toMatchObject({ messages: 0 });
 	});
 
 	it("refuse addresses that cannot be encoded or are longer than any", async () => {

@@ -62,6 +62,24 @@ describe("a job", () => {
 		expect({ envelope: given, addressEncoding }).toEqual({ envelope, addressEncoding: "latin1" });
 	});
 
+	it("is not handed out a second time to who has it when the clock leaps over its lease", async () => {
+		const [id] = await store(1);
+		const stop = new AbortController();
+		const jobs = queue.take({ concurrency: 5, signal: stop.signal });
+		const { value: job } = (await jobs.next()) as IteratorYieldResult<Job>;
+		now += 3_600_000;
+		const second = "2000";
+		const envelope = { sender: "", recipients: ["a@example.com"] };
+		await deliver(queue, [bytesOf("x\n")], envelope, messageInfo({ id: second }));
+		const { value: next } = (await jobs.next()) as IteratorYieldResult<Job>;
+		expect([job.id, next.id]).toEqual([id, second]);
+		await job.settle([K]);
+		await next.settle([K]);
+		stop.abort();
+		expect((await jobs.next()).done).toBe(true);
+		expect(await queue.stats()).toMatchObject({ messages: 0 });
+	});
+
 	it("is of the message that has been due for longest", async () => {
 		const ids = await store(3);
 		expect(await idsOf(queue, 3)).toEqual(ids);

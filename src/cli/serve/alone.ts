@@ -26,14 +26,19 @@ export async function serveAlone(settings: ServeSettings): Promise<number> {
 		const addresses = await service.listen(targets);
 		if (changesUser) await certificates?.warnIfUnreadable();
 		if (metrics !== null) metricsDoor = await openMetricsDoor(service.servers, metrics, log);
-		printAddresses(addresses);
-		if (metricsDoor !== null) process.stdout.write(listeningLine(metricsDoor.address, " for metrics"));
+		if (!service.doors.isClosing) {
+			printAddresses(addresses);
+			if (metricsDoor !== null) process.stdout.write(listeningLine(metricsDoor.address, " for metrics"));
+			service.open();
+		}
 	} catch (error) {
-		service.destroy();
-		throw error;
+		// A signal in the midst of opening makes what is opened later fail: that is the end that was asked for.
+		if (!service.doors.isClosing) {
+			service.destroy();
+			throw error;
+		}
 	}
-	service.open();
-	if (await ended) process.exit(DONE); // nobody waits for what the queue still does
+	await ended;
 	await service.closeQueue();
 	await metricsDoor?.close(); // last of all: it tells how the end goes
 	return DONE;

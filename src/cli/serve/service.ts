@@ -40,6 +40,7 @@ export class Service {
 	readonly #smtpOptions: Parameters<typeof openSmtpDoor>[0];
 	#relay: Relay | null = null;
 	#open: () => void = () => {};
+	#userChanged: () => void = () => {};
 
 	private constructor(
 		settings: ServeSettings,
@@ -61,7 +62,7 @@ export class Service {
 			...common,
 			addressEncoding: named.addressEncoding,
 			limits,
-			connectionLimit: parts.limit,
+			connectionLimit: settings.changesUser ? this.#lateLimit(parts.limit) : parts.limit,
 			proxyProtocol: proxies,
 		};
 		this.#settings = settings;
@@ -124,6 +125,7 @@ export class Service {
 			addresses.smtp.push(door.address);
 		}
 		becomeUser();
+		this.#userChanged();
 		// What only root can read could not be read again when it changes.
 		if (changesUser) await prepareAccess(accessSources());
 		await prepareQueue(this.#named);
@@ -147,6 +149,14 @@ export class Service {
 	async closeQueue(): Promise<void> {
 		await this.#relay?.close();
 		await this.#named.queue.close?.();
+	}
+
+	/** Nothing of a connection is read before the process is who it is to be: neither a PROXY header nor a handshake. */
+	#lateLimit(limit: ConnectionLimiter): ConnectionLimiter {
+		const changed = new Promise<void>((resolve) => {
+			this.#userChanged = resolve;
+		});
+		return { enter: (address, signal) => changed.then(() => limit.enter(address, signal)) };
 	}
 
 	async #startRelay(): Promise<void> {

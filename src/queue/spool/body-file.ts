@@ -39,6 +39,8 @@ export class BodyFile {
 		const file = this.#file as FileHandle;
 		try {
 			await file.sync();
+			// Somebody has taken it for the left-over of a process that is gone: across containers, or after a leap of the clock.
+			if ((await file.stat()).nlink === 0) throw queueError(new Error("the file of the body was removed"));
 		} finally {
 			this.#file = null;
 			await file.close();

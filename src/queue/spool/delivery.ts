@@ -100,7 +100,9 @@ export class SpoolDelivery implements Delivery {
 		}
 		const message = { encoding: "lf", length: this.#size } as const;
 		const { head, tail } = encodePackage({ sender, recipients: stored }, message, addressEncoding);
-		const wait = room.check(head.length + this.#size + tail.length, true);
+		const around = head.length + tail.length;
+		const onDisk = this.#file === null ? this.#size + around : around; // what a file has is there, for the most part
+		const wait = room.check(this.#size + around, true, onDisk);
 		if (wait !== undefined) await wait;
 		await this.#file?.end();
 		if (this.#file !== null) await store.bodies.sync();

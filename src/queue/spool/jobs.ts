@@ -77,6 +77,7 @@ export class Jobs {
 		const messages = await this.#store.lease(Math.min(most, MOST_AT_ONCE), now(), {
 			owner,
 			until: this.#until,
+			isOut: (id) => this.#out.has(id),
 		});
 		for (const { id } of messages) {
 			mine.add(id);

@@ -19,7 +19,8 @@ export interface RoomLimits {
 export class Room {
 	readonly #store: SpoolStore;
 	readonly #limits: RoomLimits;
-	#left = 0;
+	#free = 0; // on the disk
+	#left = 0; // of what the messages may take
 	#askedAt = Number.NEGATIVE_INFINITY; // by the monotonic clock, in ms
 	#asking: Promise<void> | null = null;
 
@@ -31,28 +32,32 @@ export class Room {
 	/**
 	 * Makes sure that there is room for so many bytes.
 	 *
+	 * @param onDisk - How many of them the disk has not got yet.
 	 * @param reserve - Take them: the next call finds that much less.
 	 * @returns A promise if the disk must be asked. @throws QueueError `ERR_QMTP_QUEUE_FULL`; the promise rejects with it too,
 	 * or with the system's error.
 	 */
-	check(bytes: number, reserve: boolean): void | Promise<void> {
-		if (performance.now() - this.#askedAt > INTERVAL_MS) return this.#checkSlowly(bytes, reserve);
-		if (bytes > this.#left) throw new QueueError("ERR_QMTP_QUEUE_FULL", NO_SPACE);
-		if (reserve) this.#left -= bytes;
+	check(bytes: number, reserve: boolean, onDisk: number = bytes): void | Promise<void> {
+		if (performance.now() - this.#askedAt > INTERVAL_MS) return this.#checkSlowly(bytes, reserve, onDisk);
+		if (bytes > this.#left || onDisk > this.#free) throw new QueueError("ERR_QMTP_QUEUE_FULL", NO_SPACE);
+		if (!reserve) return;
+		this.#left -= bytes;
+		this.#free -= onDisk;
 	}
 
-	async #checkSlowly(bytes: number, reserve: boolean): Promise<void> {
+	async #checkSlowly(bytes: number, reserve: boolean, onDisk: number): Promise<void> {
 		this.#asking ??= this.#ask().finally(() => {
 			this.#asking = null;
 		});
 		await this.#asking;
-		await this.check(bytes, reserve);
+		await this.check(bytes, reserve, onDisk);
 	}
 
 	async #ask(): Promise<void> {
 		const { minFree, maxBytes } = this.#limits;
 		const { bavail, bsize } = await statfs(this.#store.bodies.path);
-		this.#left = Math.min(bavail * bsize - minFree, maxBytes - this.#store.usedBytes());
+		this.#free = bavail * bsize - minFree;
+		this.#left = maxBytes - this.#store.usedBytes();
 		this.#askedAt = performance.now();
 	}
 }

@@ -70,15 +70,30 @@ export class SpoolStore {
 		}, bytes.length);
 	}
 
-	/** Takes what has been due for longest, `most` messages at most. @returns Them, with the state they had before. */
-	async lease(most: number, now: number, { owner, until }: Lease): Promise<StoredMessage[]> {
+	/**
+	 * Takes what has been due for longest, `most` messages at most.
+	 *
+	 * @param isOut - Says what the owner has already. Its lease has run out if the clock has leapt: it is prolonged.
+	 * @returns Them, with the state they had before.
+	 */
+	async lease(
+		most: number,
+		now: number,
+		{ owner, until, isOut }: Lease & { isOut(id: string): boolean },
+	): Promise<StoredMessage[]> {
 		return await this.#database.write((tables) => {
 			const due = [...tables.schedule.getKeys({ end: [now, LAST_ID], limit: most })];
-			return due.map(([, id]) => {
+			const taken: StoredMessage[] = [];
+			for (const [, id] of due) {
 				const state = tables.states.get(id) as State;
+				if (state.lease === owner && isOut(id)) {
+					reschedule(tables, id, state, { due: until });
+					continue;
+				}
 				reschedule(tables, id, state, { due: until, lease: owner, attempts: state.attempts + 1 });
-				return { id, state, package: tables.packages.get(id) as Uint8Array };
-			});
+				taken.push({ id, state, package: tables.packages.get(id) as Uint8Array });
+			}
+			return taken;
 		});
 	}
 

@@ -158,8 +158,8 @@ export class Crew {
 			return;
 		}
 		// Node closes a socket with the last worker that uses it. A port can be had again, and a descriptor cannot.
-		if (!this.#isListening && this.#hasDescriptors) {
-			this.#giveUp(new Error(`no worker is left to hold the descriptors; the last one ${how}`));
+		if (!this.#isListening && (this.#hasDescriptors || this.#hasRootsPorts)) {
+			this.#giveUp(new Error(`no worker is left to hold the sockets; the last one ${how}`));
 			return;
 		}
 		const more = count - workers; // as many as there are may have crashed for one reason, and are needed now
@@ -202,6 +202,13 @@ export class Crew {
 		return DOORS.some((door) => this.#settings.targets[door].some(({ fd }) => fd !== undefined));
 	}
 
+	/** Ports that this process cannot have again, since it is not root any more. */
+	get #hasRootsPorts(): boolean {
+		const addresses = Object.values(this.#addresses ?? {}).flat();
+		const ports = addresses.map((address) => (typeof address === "object" ? address.port : ROOTS_PORTS));
+		return this.#settings.changesUser && ports.some((port) => port < ROOTS_PORTS);
+	}
+
 	#sendAll(message: PrimaryMessage): void {
 		for (const { worker } of this.#members.values()) send(worker, message);
 	}
@@ -226,6 +233,7 @@ function howEnded(code: number, signal: string | null): string {
 	return signal === null ? `has ended with exit code ${code}` : `was ended by ${signal}`;
 }
 
+const ROOTS_PORTS = 1024;
 const CRASH_WINDOW = 60_000;
 const MORE_CRASHES = 6;
 const LEAST_DELAY = 100;
