@@ -1,7 +1,8 @@
 /**
  * Messages of 1 KiB and of 1 MiB, pipelined over the loopback interface, into a server that discards them. Client and
- * server are two processes. Beside them, in the same run, a bare socket takes the same chunks from the same client: what
- * the system can do at most.
+ * server are two processes. Beside them, in the same run, bare sockets take the same chunks from the same client: one
+ * drops them, which is what the system can do at most; one decodes the packages, and one answers them, too, which is what a
+ * server of our own decoder could do that asked nobody and kept nothing.
  *
  * What it defends against:
  * - Work that is left out: the client reads and counts every answer, and each must be a K; the sink tells how many bytes
@@ -43,6 +44,8 @@ const AT_ONCE = 1000;
 const CONNECTIONS = 4;
 
 const SINK = "raw socket";
+const DECODING = "raw socket that decodes";
+const ANSWERING = "raw socket that decodes and answers";
 const SERVER = "server";
 const FOUR = `server, ${CONNECTIONS} connections`;
 const HOOKS = "server, three async hooks";
@@ -55,16 +58,27 @@ const { rounds, cpuProf } = benchmarkOptions({ rounds: 5 });
 const cpu = new Map<string, number[]>(); // microseconds for each message, of the server, by variant
 
 const sink = start("sink");
+const decoding = start("sink", "decode");
+const answering = start("sink", "answer");
 const server = start("server");
 const hooks = start("server", "hooks");
-const ports = await Promise.all([sink, server, hooks].map((child) => child.ask<number>("port")));
-const [sinkPort, serverPort, hooksPort] = ports as [number, number, number];
+const children = [sink, decoding, answering, server, hooks];
+const ports = await Promise.all(children.map((child) => child.ask<number>("port")));
+const [sinkPort, decodingPort, answeringPort, serverPort, hooksPort] = ports as [
+	number,
+	number,
+	number,
+	number,
+	number,
+];
 
 printTitle("loopback: messages pipelined into a server that discards them", rounds);
 report(
 	await inTurns(
 		[
-			variant(SINK, sink, small, () => intoSink(small)),
+			variant(SINK, sink, small, () => intoSink(sink, sinkPort, small)),
+			variant(DECODING, decoding, small, () => intoSink(decoding, decodingPort, small)),
+			variant(ANSWERING, answering, small, () => prebuilt(answeringPort, small)),
 			variant(SERVER, server, small, () => prebuilt(serverPort, small)),
 			variant(FOUR, server, small, () => prebuilt(serverPort, small, CONNECTIONS)),
 			variant(HOOKS, hooks, small, () => prebuilt(hooksPort, small)),
@@ -72,13 +86,13 @@ report(
 				const body = messageBody(SMALL_BODY);
 				return sendByClient(serverPort, { body, messages: MESSAGES_OF_CLIENT, atOnce: AT_ONCE });
 			}),
-			variant(SINK_LARGE, sink, large, () => intoSink(large)),
+			variant(SINK_LARGE, sink, large, () => intoSink(sink, sinkPort, large)),
 			variant(SERVER_LARGE, server, large, () => prebuilt(serverPort, large)),
 		],
 		rounds,
 	),
 );
-for (const child of [sink, server, hooks]) await child.stop();
+for (const child of children) await child.stop();
 
 function start(module: string, ...args: readonly string[]): Child {
 	const profile = ["--cpu-prof", `--cpu-prof-name=loopback-${[module, ...args].join("-")}.cpuprofile`];
@@ -93,9 +107,10 @@ function load(bodyBytes: number, { messages, inChunk }: Pick<Load, "messages" | 
 	return { packageBytes: package_.length, messages, inChunk, chunks };
 }
 
-async function intoSink({ chunks, messages, inChunk, packageBytes }: Load): Promise<void> {
-	await sendPrebuilt(sinkPort, chunks, messages / inChunk);
-	const bytes = await sink.ask<number>("bytes");
+async function intoSink(child: Child, port: number, load: Load): Promise<void> {
+	const { chunks, messages, inChunk, packageBytes } = load;
+	await sendPrebuilt(port, chunks, messages / inChunk);
+	const bytes = await child.ask<number>("bytes");
 	if (bytes !== messages * packageBytes) throw new Error(`the sink got ${bytes} bytes`);
 }
 
@@ -126,7 +141,7 @@ function variant(name: string, child: Child, { messages }: Load, send: () => Pro
 }
 
 function report(samples: Samples): void {
-	table("1 KiB", samples, small, [SINK, SERVER, FOUR, HOOKS, CLIENT]);
+	table("1 KiB", samples, small, [SINK, DECODING, ANSWERING, SERVER, FOUR, HOOKS, CLIENT]);
 	table("1 MiB", samples, large, [SINK_LARGE, SERVER_LARGE]);
 	console.log();
 	const hold = (name: string, one: string, to: string, atLeast: number) =>
