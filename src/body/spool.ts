@@ -2,7 +2,6 @@
  * Spools an input of unknown length, since QMTP announces the length first: in memory while it is small, in a
  * temporary file without a name when it is not.
  */
-import { randomUUID } from "node:crypto";
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -69,7 +68,7 @@ function enlarged(held: Uint8Array, least: number, most: number): Uint8Array {
 
 /** A file that nobody else can open, and that is gone when it is closed, even by a crash. */
 async function openUnnamed(directory: string): Promise<FileHandle> {
-	const path = join(directory, `qmtp-${randomUUID()}`);
+	const path = join(directory, `qmtp-${crypto.randomUUID()}`);
 	const file = await open(path, "wx+", 0o600);
 	await unlink(path);
 	return file;

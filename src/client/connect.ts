@@ -1,8 +1,8 @@
 /** Connecting to a server, and TLS on the connection where it is asked for. */
 import { once } from "node:events";
 import { connect, isIP, type Socket, type TcpNetConnectOpts } from "node:net";
-import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from "node:tls";
-import { type Bounds, bounded, connected } from "../connecting.js";
+import type { ConnectionOptions, TLSSocket } from "node:tls";
+import { type Bounds, bounded, connected, nodeTls } from "../connecting.js";
 import { TransportError, UsageError } from "../errors.js";
 import type { ClientSettings } from "./options.js";
 import { CLOSED_IN_HANDSHAKE, tlsProblem } from "./tls-problems.js";
@@ -58,7 +58,7 @@ export async function secureSocket(
 	};
 	let secured: TLSSocket;
 	try {
-		secured = tlsConnect(options);
+		secured = nodeTls().connect(options);
 	} catch (cause) {
 		socket.destroy();
 		throw new UsageError("ERR_QMTP_OPTION", `tls cannot be used: ${(cause as Error).message}`, { cause });

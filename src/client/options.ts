@@ -1,5 +1,6 @@
 /** What a client can be told, and the defaults. */
-import { type ConnectionOptions, createSecureContext } from "node:tls";
+import type { ConnectionOptions } from "node:tls";
+import { nodeTls } from "../connecting.js";
 import { UsageError } from "../errors.js";
 import { type AddressEncoding, addressEncodingOption } from "../protocol/envelope.js";
 import { onlyOptions, withDefaults } from "../protocol/options.js";
@@ -122,7 +123,7 @@ function tlsOption(tls: boolean | ConnectionOptions | undefined): ConnectionOpti
 		throw new UsageError("ERR_QMTP_OPTION", message);
 	}
 	try {
-		return { ...given, secureContext: given.secureContext ?? createSecureContext(given) };
+		return { ...given, secureContext: given.secureContext ?? nodeTls().createSecureContext(given) };
 	} catch (cause) {
 		const { reason, message } = cause as Error & { readonly reason?: string };
 		throw new UsageError("ERR_QMTP_OPTION", `tls cannot be used: ${reason ?? message}`, { cause });

@@ -5,8 +5,8 @@
  * A handshake is bounded as a whole: Node's own time limit starts again with each byte, and ends nothing.
  */
 import type { Socket } from "node:net";
-import type { TLSSocket, TlsOptions } from "node:tls";
-import { createSecureContext, createServer, type SecureContextOptions, type Server } from "node:tls";
+import type { SecureContextOptions, Server, TLSSocket, TlsOptions } from "node:tls";
+import { nodeTls } from "../connecting.js";
 import { TransportError, UsageError } from "../errors.js";
 
 /** Makes TLS connections of plain ones. */
@@ -24,7 +24,9 @@ export class TlsAcceptor {
 		const { handshakeTimeout = timeout } = options;
 		this.#timeout = Math.min(handshakeTimeout > 0 ? handshakeTimeout : timeout, LONGEST_TIMER);
 		this.#options = options;
-		this.#server = checked(() => createServer({ ...options, allowHalfOpen: true, pauseOnConnect: false }));
+		this.#server = checked(() =>
+			nodeTls().createServer({ ...options, allowHalfOpen: true, pauseOnConnect: false }),
+		);
 		this.#server.on("secureConnection", (stream) => this.#secured(stream));
 		this.#server.on("tlsClientError", (error, stream) => {
 			const socket = rawSocket(stream);
@@ -64,7 +66,7 @@ export class TlsAcceptor {
 	 */
 	update(options: SecureContextOptions): void {
 		const merged = { ...this.#options, ...options };
-		checked(() => createSecureContext(merged)); // the server's own is half changed when it throws
+		checked(() => nodeTls().createSecureContext(merged)); // the server's own is half changed when it throws
 		this.#server.setSecureContext(merged);
 		this.#options = merged;
 	}
