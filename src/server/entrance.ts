@@ -94,9 +94,10 @@ export class Entrance {
 		const place = this.#limiter.enter(isProxy ? "" : peer.remoteAddress, stop.signal);
 		if (!isPromise(place)) return this.#enter(socket, peer, { place, isProxy });
 		const given = await this.#inTime(socket, place, { fallback: "full", stop });
-		place.then((late) => {
+		const leave = (late: Place | NoPlace) => {
 			if (late !== given && typeof late !== "string") late.leave();
-		});
+		};
+		place.then(leave, () => {}); // that it fails now matters to nobody
 		return this.#enter(socket, peer, { place: given, isProxy });
 	}
 

@@ -340,9 +340,9 @@ export class Session implements Timed, TransactionContext {
 		return this.#ending.urgency === DESTROYED;
 	}
 
-	/** True while the client is to do something: send, or read what it is owed. */
+	/** True while the client is to do something: send, or read what it is owed, whatever the session waits for. */
 	get #idle(): boolean {
-		return this.#reading && (this.#connection.pending === 0 || !this.#answers.writable);
+		return !this.#answers.writable || (this.#reading && this.#connection.pending === 0);
 	}
 }
 

@@ -65,6 +65,26 @@ describe("timeouts.idle", () => {
 		expect((await bench.disconnected()).error).toMatchObject({ code: "ERR_QMTP_IDLE_TIMEOUT" });
 	});
 
+	test("runs while the session waits for room in its pipeline that only the client can make by reading", async () => {
+		const bench = new Bench({ queue: { hold: true }, limits: { pipelined: 2 } });
+		const [ours, theirs] = duplexPair();
+		bench.serve(ours);
+		const client = bench.client(theirs, false);
+		client.send(mail().repeat(6));
+		await bench.queue.called("commit", 2);
+		for (let turn = 0; turn < 5; turn++) {
+			for (const commit of bench.queue.commits)
+				commit.release([{ status: "K", description: "x".repeat(300_000) }]);
+			await turns();
+		}
+		expect(bench.queue.commits.length).toBeLessThan(6); // it waits
+		await pass(9);
+		expect(bench.disconnects).toEqual([]);
+		await pass(2);
+		expect((await bench.disconnected()).error).toMatchObject({ code: "ERR_QMTP_IDLE_TIMEOUT" });
+		bench.queue.release();
+	});
+
 	test("runs while a commit is under way if the client does not read what it was told", async () => {
 		const bench = new Bench({ queue: { hold: true }, timeouts: { commit: 45 * MINUTE } });
 		const [ours, theirs] = duplexPair();
