@@ -185,5 +185,5 @@ export class ConnectionBytes {
 // So much each connection may hold over the mark of all: one chunk, and what is in it.
 const RESERVE = 64 * 1024;
 const TURN_MS = 1000;
-// A Buffer and what is behind it, measured: 300 bytes. Of bodies that come byte by byte it is most of what they take.
-const CHUNK_OVERHEAD = 300;
+// A Buffer and what is behind it, measured as resident memory. Of bodies that come byte by byte it is most of what they take.
+const CHUNK_OVERHEAD = 480;
