@@ -9,10 +9,10 @@ import { encodePackage } from "../../protocol/package-encoder.js";
 import type { QmtpResponse } from "../../protocol/response.js";
 import type { Delivery } from "../queue.js";
 import { receipt } from "../receipt.js";
+import { planRecipients } from "../stored-package.js";
 import type { BodyFile } from "./body-file.js";
 import type { State } from "./database.js";
 import { queueError } from "./fault.js";
-import { planRecipients } from "./package.js";
 import type { Room } from "./room.js";
 import type { SpoolStore } from "./store.js";
 

@@ -5,8 +5,9 @@ import { fileChunks } from "../../body/file.js";
 import { QueueError, UsageError } from "../../errors.js";
 import type { AddressEncoding, Envelope } from "../../protocol/envelope.js";
 import type { QmtpResponse } from "../../protocol/response.js";
+import { settlement } from "../settlement.js";
 import type { Job } from "../source.js";
-import { decodeEnvelope } from "./package.js";
+import { decodeEnvelope } from "../stored-package.js";
 import { type Outcome, remaining, type StoredMessage } from "./store.js";
 
 /** Where a job is settled. It rejects if that could not be stored. */
@@ -55,16 +56,12 @@ export class SpoolJob implements Job {
 
 	async settle(responses: readonly QmtpResponse[], nextAttempt?: number | Date): Promise<void> {
 		if (this.#settled) throw new UsageError("ERR_QMTP_ENDED", "settle() after it has settled");
-		if (responses.length !== this.#numbers.length) {
-			const wanted = `${this.#numbers.length} responses are needed, one for each recipient`;
-			throw new UsageError("ERR_QMTP_RESPONSES", `${wanted}, and ${responses.length} were given`);
-		}
-		const time = Number(nextAttempt ?? this.#now() + RETRY_MS);
-		if (!Number.isFinite(time)) throw new UsageError("ERR_QMTP_OPTION", "nextAttempt must be a time");
-		const finished = this.#numbers.filter((_, index) => isFinal(responses[index] as QmtpResponse));
+		const time = { nextAttempt, now: this.#now() };
+		const settled = settlement(this.#numbers.length, responses, time);
+		const finished = this.#numbers.filter((_, index) => settled.finished[index]);
 		this.#settled = true;
 		try {
-			await this.#settle({ finished, recipients: this.#recipients, nextAttempt: time });
+			await this.#settle({ finished, recipients: this.#recipients, nextAttempt: settled.nextAttempt });
 		} catch (error) {
 			this.#settled = false;
 			throw error;
@@ -89,10 +86,6 @@ export function storedBody(
 	return { ...body, [Symbol.asyncIterator]: () => body.chunks()[Symbol.asyncIterator]() };
 }
 
-function isFinal({ status }: QmtpResponse): boolean {
-	return status === "K" || status === "D";
-}
-
 function bodyInFile(path: string, length: number): Body {
 	const chunks = () => readFile(path, length);
 	return { length, bytes: null, repeatable: true, chunks, close: async () => {} };
@@ -115,5 +108,3 @@ async function* readFile(path: string, length: number): AsyncGenerator<Uint8Arra
 function unreadable(cause: unknown): never {
 	throw new QueueError("ERR_QMTP_QUEUE", "cannot read the message (#4.3.0)", { cause });
 }
-
-const RETRY_MS = 5 * 60 * 1000;

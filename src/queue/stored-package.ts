@@ -1,12 +1,12 @@
 /**
- * Messages as a spool keeps them: QMTP packages, made by our encoder and read back by our decoder. Of a large message
- * the database has the package without its body, and a file the body.
+ * Messages as the queues keep them that hand them out again: QMTP packages, made by our encoder and read back by our
+ * decoder. Of a large message a spool's database has the package without its body, and a file the body.
  */
-import type { AddressEncoding, Envelope } from "../../protocol/envelope.js";
-import { checkAddress } from "../../protocol/envelope.js";
-import { LONGEST_NETSTRING } from "../../protocol/limits.js";
-import { PackageDecoder } from "../../protocol/package-decoder.js";
-import { deferred, type QmtpResponse, rejected } from "../../protocol/response.js";
+import type { AddressEncoding, Envelope } from "../protocol/envelope.js";
+import { checkAddress } from "../protocol/envelope.js";
+import { LONGEST_NETSTRING } from "../protocol/limits.js";
+import { PackageDecoder } from "../protocol/package-decoder.js";
+import { deferred, type QmtpResponse, rejected } from "../protocol/response.js";
 
 /** For each recipient, in order: null if the message is stored for it, else its response. */
 export type RecipientPlan = (QmtpResponse | null)[];
@@ -29,11 +29,30 @@ export function planRecipients(
 	});
 }
 
+/** What is in a package. */
+export interface StoredMail {
+	readonly envelope: Envelope;
+	/** A view into the package. */
+	readonly body: Uint8Array;
+}
+
+/** Reads a package, which must be whole and alone. @throws ProtocolError if it is none; Error if it is cut short. */
+export function decodePackage(bytes: Uint8Array, encoding: AddressEncoding): StoredMail {
+	const decoder = new PackageDecoder(LIMITS);
+	decoder.receive(bytes);
+	const message = decoder.next();
+	if (message?.type !== "message" || message.encoding !== "lf") throw new Error(NO_LF_MESSAGE);
+	if (message.length >= bytes.length - decoder.offset) throw new Error(CUT_SHORT);
+	const body = bytes.subarray(decoder.offset, decoder.offset + message.length);
+	const tail = bytes.subarray(decoder.offset + message.length);
+	return { envelope: decodeEnvelope(tail, encoding), body };
+}
+
 /**
  * Reads the envelope of a package.
  *
  * @param tail - The package from the end of its body on.
- * @throws ProtocolError if it is none; Error if it is cut short.
+ * @throws ProtocolError if it is none; Error if it is cut short, or more follows it.
  */
 export function decodeEnvelope(tail: Uint8Array, encoding: AddressEncoding): Envelope {
 	const decoder = new PackageDecoder(LIMITS);
@@ -41,11 +60,14 @@ export function decodeEnvelope(tail: Uint8Array, encoding: AddressEncoding): Env
 	const addresses: string[] = [];
 	decoder.receive(Buffer.concat([EMPTY_MESSAGE, tail]));
 	for (let event = decoder.next(); event !== null; event = decoder.next()) {
-		if (event.type === "end") return { sender: addresses[0] as string, recipients: addresses.slice(1) };
+		if (event.type === "end") {
+			if (decoder.next() !== null || !decoder.idle) throw new Error("bytes after a stored package");
+			return { sender: addresses[0] as string, recipients: addresses.slice(1) };
+		}
 		if (event.type === "sender" || event.type === "recipient")
 			addresses.push(text(event.address as Uint8Array));
 	}
-	throw new Error("a stored package is cut short");
+	throw new Error(CUT_SHORT);
 }
 
 function faultOf(address: string, encoding: AddressEncoding): boolean {
@@ -76,3 +98,5 @@ const EMPTY_MESSAGE = Buffer.from("1:\n");
 const TOO_MANY = deferred("too many recipients for one message (#4.5.3)");
 const RECIPIENT_NOT_STORABLE = rejected("address cannot be stored (#5.1.3)");
 const SENDER_NOT_STORABLE = rejected("sender address cannot be stored (#5.1.7)");
+const CUT_SHORT = "a stored package is cut short";
+const NO_LF_MESSAGE = "a stored package has no message with LF lines";
