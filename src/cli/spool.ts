@@ -63,7 +63,11 @@ const TASKS: Readonly<Record<string, Task>> = {
 
 async function list(queue: SpoolQueue): Promise<number> {
 	for await (const message of queue.list()) {
-		const { id, size, attempts, sender, recipients } = message;
+		const { id, damage, size, attempts, sender, recipients } = message;
+		if (damage !== undefined) {
+			await write(`${id} damaged: ${damage}\n`);
+			continue;
+		}
 		const to = recipients.map((recipient) => ` to=<${printablePart(recipient)}>`).join("");
 		const times = `queued=${time(message.queuedAt)} attempts=${attempts} next=${next(message)}`;
 		await write(`${id} ${times} size=${size} from=<${printablePart(sender)}>${to}\n`);
@@ -74,6 +78,7 @@ async function list(queue: SpoolQueue): Promise<number> {
 async function show(queue: SpoolQueue, [id = ""]: readonly string[], args: Arguments): Promise<number> {
 	const message = await queue.find(id);
 	if (message === undefined) return complain(id, "gone");
+	if (message.damage !== undefined) throw new Error(`${id} is damaged: ${message.damage}`);
 	const raw = args.all("package").length > 0 ? message.package : message.body;
 	if (args.all("package").length + args.all("message").length > 0) {
 		for await (const bytes of raw) await write(bytes);

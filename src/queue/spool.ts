@@ -170,8 +170,8 @@ class Spool implements SpoolQueue {
 		for (;;) {
 			const keys = store.ids(after, LIST_AT_ONCE);
 			for (const [, id] of keys) {
-				const message = store.find(id);
-				if (message !== undefined) yield spooledMessage(message, store.bodies.path, this.#options.now());
+				const message = spooledMessage(store, id, this.#options.now());
+				if (message !== undefined) yield message;
 			}
 			if (keys.length === 0) return;
 			after = keys.at(-1) as [number, string];
@@ -180,8 +180,7 @@ class Spool implements SpoolQueue {
 
 	async find(id: string): Promise<SpooledMessage | undefined> {
 		const { store } = await this.#opened();
-		const message = ID.test(id) ? store.find(id) : undefined;
-		return message && spooledMessage(message, store.bodies.path, this.#options.now());
+		return ID.test(id) ? spooledMessage(store, id, this.#options.now()) : undefined;
 	}
 
 	retry(id: string): Promise<SpoolChange> {

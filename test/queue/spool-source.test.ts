@@ -295,7 +295,7 @@ describe("a lease", () => {
 	});
 
 	it("is renewed for as long as a job is out", async () => {
-		const short = spool.queue({ lease: 60 });
+		const short = spool.queue({ lease: 600 });
 		const [id] = await store(1, short);
 		const job = await one(short);
 		const times = new Set<number>();
@@ -306,6 +306,32 @@ describe("a lease", () => {
 			await new Promise(setImmediate);
 		}
 		await job.settle([K]);
+	});
+});
+
+describe("a damaged message", () => {
+	it("does not hold up the others, is told of, and can be removed", async () => {
+		const [damaged, sound] = (await store(2)) as [string, string];
+		await queue.close();
+		await spool.damage(damaged);
+		const again = spool.queue({ now: () => now });
+		const job = await one(again);
+		expect(job.id).toBe(sound);
+		await job.settle([K]);
+		expect(await again.find(damaged)).toMatchObject({
+			recipients: [],
+			damage: expect.stringMatching(/damaged/),
+		});
+		const listed: string[] = [];
+		for await (const { id } of again.list()) listed.push(id);
+		expect(listed).toEqual([damaged]);
+		await expect(again.retry(damaged)).rejects.toMatchObject({ code: "ERR_QMTP_QUEUE" });
+		expect(await again.remove(damaged)).toBe("done");
+		expect(await again.remove(damaged)).toBe("gone");
+		now += 2 * 60 * 60 * 1000; // when it would have been looked at again
+		await store(1, again);
+		await (await one(again)).settle([K]);
+		expect(await again.stats()).toMatchObject({ messages: 0, due: 0 });
 	});
 });
 

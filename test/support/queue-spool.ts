@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PackageDecoder } from "../../src/protocol/package-decoder.js";
+import { loadLmdb } from "../../src/queue/spool/lmdb.js";
 import {
 	type SpooledMessage,
 	type SpoolQueue,
@@ -35,6 +36,24 @@ export class TestSpool {
 		const queue = spoolQueue({ path: this.path, minFree: 0, poll: 20, ...options });
 		this.#queues.push(queue);
 		return queue;
+	}
+
+	/** Makes what is known of a message unreadable. No queue may be open. */
+	async damage(id: string): Promise<void> {
+		const root = loadLmdb().open({
+			path: join(this.path, "spool.mdb"),
+			overlappingSync: false,
+			encoding: "binary",
+			mapSize: 2 ** 30,
+			maxDbs: 4,
+			permissionsMode: 0o600,
+		});
+		const states = root.openDB<Uint8Array, Uint8Array>("states", {
+			encoding: "binary",
+			keyEncoding: "binary",
+		});
+		await root.childTransaction(() => states.put(Buffer.from(id), Buffer.from("nonsense")));
+		await root.close();
 	}
 
 	/** The names of the files with bodies. */

@@ -11,41 +11,9 @@
  */
 import { prepareFiles } from "./database-files.js";
 import { bytesNeeded, Growth } from "./growth.js";
-import { type Lmdb, loadLmdb, type RootTable, type Table } from "./lmdb.js";
-
-/** What is known of a message, under its id. What never changes comes first. */
-export interface State {
-	/** When it was stored, in ms since 1970. */
-	readonly queuedAt: number;
-	/** The bytes of its body. */
-	readonly size: number;
-	/** Where the body is, or belongs, in its package. */
-	readonly bodyAt: number;
-	/** True if its addresses are Latin-1 and not UTF-8. */
-	readonly latin1?: true;
-	/** The file that holds its body, which its package leaves out. */
-	readonly file?: string;
-	/** When it is for whoever takes it: the time of the next attempt, or when the lease runs out. */
-	readonly due: number;
-	/** Attempts that were begun. */
-	readonly attempts: number;
-	/** Who has it. Void from `due` on. */
-	readonly lease?: string;
-	/** One bit for each recipient that is finished with, lowest bit first. */
-	readonly finished?: Uint8Array;
-}
-
-/** The tables. */
-export interface Tables {
-	/** By id: the package, whole, or without its body if that is in a file. */
-	readonly packages: Table<Uint8Array, string>;
-	/** By id. */
-	readonly states: Table<State, string>;
-	/** By `due` and id, with nothing behind it: the order in which messages are taken. */
-	readonly schedule: Table<Uint8Array, [number, string]>;
-	/** `files`: the bytes of all bodies in files. */
-	readonly totals: Table<number, string>;
-}
+import { type Lmdb, loadLmdb, type RootTable } from "./lmdb.js";
+import { DamagedRecord } from "./state.js";
+import { Tables } from "./tables.js";
 
 /** An open database. */
 export class SpoolDatabase {
@@ -102,8 +70,7 @@ export class SpoolDatabase {
 			let batch = this.#takeBatch();
 			try {
 				batch = await this.#whatFits(batch);
-				const results = await this.#commit(batch);
-				for (const [index, { resolve }] of batch.entries()) resolve(results[index]);
+				for (const tell of await this.#commit(batch)) tell();
 				this.onCommit();
 			} catch (error) {
 				for (const { reject } of batch) reject(error);
@@ -147,14 +114,15 @@ export class SpoolDatabase {
 		if (wait !== undefined) await wait;
 	}
 
-	async #commit(batch: readonly Operation[]): Promise<unknown[]> {
+	/** @returns What tells each operation's caller what came of it. */
+	async #commit(batch: readonly Operation[]): Promise<(() => void)[]> {
 		const tables = this.tables;
 		try {
 			// As a child, since an exception in a plain transaction leaves in what was written before it. With puts that LMDB's
 			// thread does by itself, outside of such a function, a server took in no more messages.
 			return await (this.#root as RootTable).childTransaction(() => {
 				this.#growth?.reachNow(this.#bytesAfter(batch));
-				return batch.map(({ run }) => run(tables));
+				return batch.map((operation) => perform(operation, tables));
 			});
 		} catch (error) {
 			const cause = await causeOf(error);
@@ -193,12 +161,7 @@ export class SpoolDatabase {
 		this.#root = root;
 		this.#growth = new Growth(this.#path);
 		this.#growth.reachNow(this.#bytesAfter([]));
-		return {
-			packages: root.openDB<Uint8Array, string>("packages", { encoding: "binary" }),
-			states: root.openDB<State, string>("states", { encoding: "msgpack" }),
-			schedule: root.openDB<Uint8Array, [number, string]>("schedule", { encoding: "binary" }),
-			totals: root.openDB<number, string>("totals", { encoding: "msgpack" }),
-		};
+		return new Tables(root);
 	}
 
 	async #close(): Promise<void> {
@@ -208,6 +171,17 @@ export class SpoolDatabase {
 		this.#root = null;
 		this.#tables = null;
 		await root?.close();
+	}
+}
+
+/** Runs an operation. One that cannot read its message has written nothing, and must not take the others with it. */
+function perform({ run, resolve, reject }: Operation, tables: Tables): () => void {
+	try {
+		const result = run(tables);
+		return () => resolve(result);
+	} catch (error) {
+		if (!(error instanceof DamagedRecord)) throw error;
+		return () => reject(error);
 	}
 }
 

@@ -11,9 +11,9 @@ import type { Delivery } from "../queue.js";
 import { receipt } from "../receipt.js";
 import { planRecipients } from "../stored-package.js";
 import type { BodyFile } from "./body-file.js";
-import type { State } from "./database.js";
 import { queueError } from "./fault.js";
 import type { Room } from "./room.js";
+import type { State } from "./state.js";
 import type { SpoolStore } from "./store.js";
 
 /** What one message may take. */

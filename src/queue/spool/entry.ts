@@ -1,12 +1,14 @@
 /** Messages of a spool as those see them who look after it. */
 import type { AddressEncoding } from "../../protocol/envelope.js";
 import { storedBody, storedEnvelope } from "./job.js";
-import { isTaken, remaining, type StoredMessage } from "./store.js";
+import { isTaken, remaining, type SpoolStore, type StoredMessage } from "./store.js";
 
 /** A message of a spool. */
 export interface SpooledMessage {
 	/** Its id. */
 	readonly id: string;
+	/** Why it cannot be read, if it cannot: then its envelope and its body are empty, and nobody delivers it. */
+	readonly damage?: string;
 	/** The envelope sender. */
 	readonly sender: string;
 	/** The recipients who are not finished with. */
@@ -44,8 +46,17 @@ export interface SpoolStats {
 	readonly bytes: number;
 }
 
-/** A stored message, to be looked at. @param bodies - The directory of large bodies. @throws An error if it cannot be read. */
-export function spooledMessage(message: StoredMessage, bodies: string, now: number): SpooledMessage {
+/** The message of that id, to be looked at; undefined if there is none. It is told of one that is damaged, too. */
+export function spooledMessage(store: SpoolStore, id: string, now: number): SpooledMessage | undefined {
+	try {
+		const message = store.find(id);
+		return message && readMessage(message, store.bodies.path, now);
+	} catch (error) {
+		return damagedMessage(id, (error as Error).message);
+	}
+}
+
+function readMessage(message: StoredMessage, bodies: string, now: number): SpooledMessage {
 	const { id, state } = message;
 	const { sender, recipients } = storedEnvelope(message);
 	const left = new Set(remaining(recipients.length, state.finished));
@@ -63,6 +74,25 @@ export function spooledMessage(message: StoredMessage, bodies: string, now: numb
 		taken: isTaken(state, now),
 		body,
 		package: { [Symbol.asyncIterator]: () => packageChunks(message, body) },
+	};
+}
+
+function damagedMessage(id: string, damage: string): SpooledMessage {
+	const nothing: AsyncIterable<Uint8Array> = { async *[Symbol.asyncIterator]() {} };
+	return {
+		id,
+		damage,
+		sender: "",
+		recipients: [],
+		finished: [],
+		addressEncoding: "utf-8",
+		size: 0,
+		queuedAt: 0,
+		nextAttempt: 0,
+		attempts: 0,
+		taken: false,
+		body: nothing,
+		package: nothing,
 	};
 }
 

@@ -48,7 +48,10 @@ export interface TableStats {
 
 /** The table that holds the names of the others. */
 export interface RootTable extends Table<unknown, string> {
-	openDB<V, K>(name: string, options: { readonly encoding: "binary" | "msgpack" }): Table<V, K>;
+	openDB<V, K>(
+		name: string,
+		options: { readonly encoding: "binary" | "msgpack"; readonly keyEncoding?: "binary" },
+	): Table<V, K>;
 	/** Runs `run` in a transaction. */
 	childTransaction<T>(run: () => T): Promise<T>;
 	close(): Promise<void>;

@@ -7,7 +7,9 @@
  */
 import { EventEmitter } from "node:events";
 import type { Bodies } from "./bodies.js";
-import type { SpoolDatabase, State, Tables } from "./database.js";
+import type { SpoolDatabase } from "./database.js";
+import { DamagedRecord, type State } from "./state.js";
+import type { Tables } from "./tables.js";
 
 /** A message to be stored. */
 export interface NewMessage {
@@ -62,9 +64,9 @@ export class SpoolStore {
 	/** Stores a message. @returns False if there is one with its id: nothing was stored. */
 	insert({ id, package: bytes, state }: NewMessage): Promise<boolean> {
 		return this.#database.write((tables) => {
-			if (!tables.states.put(id, state, { noOverwrite: true }).result) return false;
+			if (!tables.states.insert(id, state)) return false;
 			tables.packages.put(id, bytes);
-			tables.schedule.put([state.due, id], NOTHING);
+			tables.schedule.put(state.due, id);
 			if (state.file !== undefined) addToFiles(tables, state.size);
 			return true;
 		}, bytes.length);
@@ -82,10 +84,14 @@ export class SpoolStore {
 		{ owner, until, isOut }: Lease & { isOut(id: string): boolean },
 	): Promise<StoredMessage[]> {
 		return await this.#database.write((tables) => {
-			const due = [...tables.schedule.getKeys({ end: [now, LAST_ID], limit: most })];
 			const taken: StoredMessage[] = [];
-			for (const [, id] of due) {
-				const state = tables.states.get(id) as State;
+			for (const [due, id] of tables.schedule.due(now, most)) {
+				const state = readable(tables, id);
+				if (state === undefined || Math.max(state.due, 0) !== due) {
+					tables.schedule.remove(due, id); // what a damaged message left
+					if (state === undefined && tables.states.has(id)) tables.schedule.put(now + DAMAGED_PAUSE_MS, id);
+					continue;
+				}
 				if (state.lease === owner && isOut(id)) {
 					reschedule(tables, id, state, { due: until });
 					continue;
@@ -157,8 +163,8 @@ export class SpoolStore {
 	async remove(id: string, now: number): Promise<Change> {
 		let file: string | undefined;
 		const change = await this.#database.write((tables): Change => {
-			const state = tables.states.get(id);
-			if (state === undefined) return "gone";
+			const state = readable(tables, id);
+			if (state === undefined) return removeDamaged(tables, id);
 			if (isTaken(state, now)) return "taken";
 			file = removeMessage(tables, id, state);
 			return "done";
@@ -169,8 +175,7 @@ export class SpoolStore {
 
 	/** When the next message is due, in ms since 1970. Infinity if there is none. */
 	nextDue(): number {
-		for (const [due] of this.#database.tables.schedule.getKeys({ limit: 1 })) return due;
-		return Number.POSITIVE_INFINITY;
+		return this.#database.tables.schedule.first();
 	}
 
 	/** The message of that id. */
@@ -183,35 +188,28 @@ export class SpoolStore {
 
 	/** True if the message of that id has its body in the file of that name. */
 	isNamed(id: string, file: string): boolean {
-		const { states } = this.#database.tables;
-		states.resetReadTxn(); // to be asked for what is there now
-		return states.get(id)?.file === file;
+		return id !== "" && this.#database.tables.states.getNow(id)?.file === file; // LMDB knows no empty key
 	}
 
 	/** Some ids behind `after`, those that are due first coming first. */
 	ids(after: readonly [number, string] | null, most: number): [number, string][] {
-		const start = after === null ? {} : { start: [after[0], `${after[1]}!`] as [number, string] };
-		return [...this.#database.tables.schedule.getKeys({ ...start, limit: most })];
+		return this.#database.tables.schedule.behind(after, most);
 	}
 
 	/** How many messages there are. */
 	count(): number {
-		return this.#database.tables.states.getStats().entryCount;
+		return this.#database.tables.states.count;
 	}
 
 	/** How many of them are due. */
 	countDue(now: number): number {
-		return this.#database.tables.schedule.getKeysCount({ end: [now, LAST_ID] });
+		return this.#database.tables.schedule.countDue(now);
 	}
 
 	/** The bytes that the messages take, in the database and beside it. */
 	usedBytes(): number {
-		const { packages, states, schedule, totals } = this.#database.tables;
-		const files = totals.get(FILES) ?? 0;
-		return [packages, states, schedule].reduce((sum, table) => {
-			const { pageSize, treeBranchPageCount, treeLeafPageCount, overflowPages } = table.getStats();
-			return sum + pageSize * (treeBranchPageCount + treeLeafPageCount + overflowPages);
-		}, files);
+		const { tables } = this.#database;
+		return tables.usedBytes + (tables.totals.get(FILES) ?? 0);
 	}
 
 	/** Closes the database. */
@@ -235,6 +233,16 @@ export function remaining(recipients: number, finished: Uint8Array | undefined):
 	return all.filter((index) => ((finished[index >> 3] as number) & (1 << (index & 7))) === 0);
 }
 
+/** The state of a message; undefined if it is damaged, or was removed when it was. */
+function readable({ states }: Tables, id: string): State | undefined {
+	try {
+		return states.get(id);
+	} catch (error) {
+		if (error instanceof DamagedRecord) return undefined;
+		throw error;
+	}
+}
+
 function reschedule(tables: Tables, id: string, state: State, change: Partial<State>): void {
 	replace(tables, id, { ...state, ...change }, state);
 }
@@ -245,24 +253,31 @@ function replace(
 	state: State,
 	before: State = states.get(id) as State,
 ): void {
-	schedule.remove([before.due, id]);
-	schedule.put([state.due, id], NOTHING);
+	schedule.remove(before.due, id);
+	schedule.put(state.due, id);
 	states.put(id, state);
 }
 
 /** @returns The file that is left to be removed. */
 function removeMessage(tables: Tables, id: string, { due, file, size }: State): string | undefined {
-	tables.schedule.remove([due, id]);
+	tables.schedule.remove(due, id);
 	tables.states.remove(id);
 	tables.packages.remove(id);
 	if (file !== undefined) addToFiles(tables, -size);
 	return file;
 }
 
+/** Its place in the schedule is found when its time comes, and a file of its when the spool is opened. */
+function removeDamaged({ states, packages }: Tables, id: string): Change {
+	if (!states.has(id)) return "gone";
+	states.remove(id);
+	packages.remove(id);
+	return "done";
+}
+
 function addToFiles({ totals }: Tables, bytes: number): void {
 	totals.put(FILES, (totals.get(FILES) ?? 0) + bytes);
 }
 
-const NOTHING = new Uint8Array(0);
 const FILES = "files";
-const LAST_ID = ":"; // behind all digits
+const DAMAGED_PAUSE_MS = 60 * 60 * 1000; // nobody can deliver it, and it must not stand in front of the others for ever

@@ -1,0 +1,51 @@
+/** The records of a spool: what is known of a message, as bytes. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { DamagedRecord, decodeState, encodeState, type State } from "../../src/queue/spool/state.js";
+
+const text = fc.stringMatching(/^[0-9a-f.-]{1,200}$/);
+const state: fc.Arbitrary<State> = fc.record(
+	{
+		queuedAt: fc.integer({ min: 0, max: 2 ** 43 }),
+		size: fc.nat({ max: Number.MAX_SAFE_INTEGER }),
+		bodyAt: fc.nat({ max: 2 ** 32 - 1 }),
+		due: fc.double({ noNaN: true }),
+		attempts: fc.nat({ max: 2 ** 32 - 1 }),
+		latin1: fc.constant(true as const),
+		file: text,
+		lease: text,
+		finished: fc.uint8Array({ minLength: 1, maxLength: 1250 }),
+	},
+	{ requiredKeys: ["queuedAt", "size", "bodyAt", "due", "attempts"] },
+);
+
+describe("a record", () => {
+	test("holds all that is known of a message", () => {
+		fc.assert(
+			fc.property(state, (given) => {
+				const { finished, ...rest } = decodeState(encodeState(given));
+				const { finished: bits, ...others } = given;
+				expect(rest).toEqual(others);
+				expect(finished === undefined ? undefined : [...finished]).toEqual(bits && [...bits]);
+			}),
+		);
+	});
+
+	test("of another version, or cut within its texts, is refused", () => {
+		const record = encodeState({
+			queuedAt: 1,
+			size: 2,
+			bodyAt: 3,
+			due: 4,
+			attempts: 5,
+			lease: "me",
+			file: "f",
+		});
+		for (let length = 0; length < record.length; length++) {
+			expect(() => decodeState(record.subarray(0, length))).toThrow(DamagedRecord);
+		}
+		const newer = Uint8Array.from(record);
+		newer[0] = 2;
+		expect(() => decodeState(newer)).toThrow(DamagedRecord);
+	});
+});
