@@ -5,6 +5,7 @@
  */
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { lock } from "../queue/maildir/lock.js";
 import {
 	type Arguments,
 	type Command,
@@ -17,7 +18,6 @@ import {
 import { bounceNames } from "./maildir/bounce-message.js";
 import { Bouncer } from "./maildir/bouncer.js";
 import { Link } from "./maildir/link.js";
-import { lock } from "./maildir/lock.js";
 import { Mailbox } from "./maildir/mailbox.js";
 import { Outcomes } from "./maildir/outcomes.js";
 import { Report, reasonOf } from "./maildir/report.js";
@@ -124,7 +124,7 @@ async function mayRun(path: string, args: Arguments, report: Report, signal: Abo
 	if (args.one("no-lock") !== undefined) return true;
 	const file = join(path, "seriallock");
 	try {
-		if (await lock(file, args.one("wait") !== undefined, signal)) return true;
+		if ((await lock(file, args.one("wait") !== undefined, signal)) !== null) return true;
 		report.fatal(`unable to lock ${file}: temporary failure`); // setlock's words
 	} catch (error) {
 		if (!signal.aborted) report.fatal(`unable to lock ${file}: ${reasonOf(error)}`);

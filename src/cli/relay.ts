@@ -1,10 +1,10 @@
-/** `qmtp relay`: delivers the mail that a spool keeps. It may run while servers and other relays use the same. */
+/** `qmtp relay`: delivers the mail that a spool or a maildir keeps. It may run while servers use the same. */
 import { hostname as systemHostname } from "node:os";
-import type { Queue } from "../queue/queue.js";
 import type { Source } from "../queue/source.js";
 import { Relay, type RelayedRecipient, type RelayOptions, type RelayReport } from "../relay/relay.js";
 import { type Arguments, type Command, DONE, SIGNALS, TEMPORARY, WrongUse, wholeNumber } from "./command.js";
 import { printable, printablePart } from "./printable.js";
+import { namedSource, SOURCE_SYNTAX } from "./sources.js";
 
 /** What `--to` may say. */
 export const RELAY_SYNTAX: string = "mx | qmtp://HOST:PORT | smtp://HOST:PORT";
@@ -12,10 +12,10 @@ export const RELAY_SYNTAX: string = "mx | qmtp://HOST:PORT | smtp://HOST:PORT";
 export const relay: Command = {
 	name: "relay",
 	summary:
-		"Delivers the mail in a spool: tries again what is put off, and sends back what cannot be delivered.",
+		"Delivers the mail in a spool or a maildir: tries again what is put off, and sends back what cannot be delivered.",
 	operands: "",
 	options: {
-		source: { value: "SOURCE", required: true, help: "where the mail is: spool:DIR" },
+		source: { value: "SOURCE", required: true, help: `where the mail is: ${SOURCE_SYNTAX}` },
 		to: { value: "NEXT", required: true, help: `where it goes: ${RELAY_SYNTAX}` },
 		hostname: {
 			value: "NAME",
@@ -39,14 +39,14 @@ export const relay: Command = {
 };
 
 /**
- * Starts to deliver the mail of a queue that is a source too, such as a spool, and bounces into it.
+ * Starts to deliver the mail of a source. Bounces go into it, if it is a queue too, as a spool is; else say where.
  *
  * @param to - As `--to`.
  * @param log - Takes a line, without its end.
  * @throws WrongUse for what `--to` may not say; an error that says what is missing.
  */
 export async function startRelay(
-	source: Queue & Source,
+	source: Source,
 	to: string,
 	log: (line: string) => void,
 	options: Partial<RelayOptions> = {},
@@ -58,11 +58,10 @@ export async function startRelay(
 }
 
 async function runRelay(args: Arguments): Promise<number> {
-	const path = spoolPath(args.one("source") as string);
-	const to = args.one("to") as string;
+	const log = (line: string) => void process.stdout.write(`${line}\n`);
 	const options = optionsOf(args);
-	const { spoolQueue } = await import("../queue/spool.js");
-	const spool = spoolQueue({ path });
+	const to = args.one("to") as string;
+	const mail = await namedSource(args.one("source") as string, log);
 	const stop = new AbortController();
 	let running: Relay | null = null;
 	const onSignal = () => {
@@ -73,9 +72,9 @@ async function runRelay(args: Arguments): Promise<number> {
 	};
 	for (const name of SIGNALS) process.on(name, onSignal);
 	try {
-		await spool.prepare();
-		running = await startRelay(spool, to, (line) => process.stdout.write(`${line}\n`), options);
-		process.stdout.write(`relaying spool:${printable(path)} to ${printable(to)}\n`);
+		await mail.prepare();
+		running = await startRelay(mail.source, to, log, { ...options, bounces: mail.bounces });
+		log(`relaying ${printable(mail.name)} to ${printable(to)}`);
 		await new Promise<void>((resolve) => {
 			running?.once("close", resolve);
 			if (stop.signal.aborted) running?.close(); // the signal came first
@@ -86,7 +85,7 @@ async function runRelay(args: Arguments): Promise<number> {
 		throw cause instanceof Error && !(error instanceof WrongUse) ? cause : error; // with the paths in it
 	} finally {
 		for (const name of SIGNALS) process.removeListener(name, onSignal);
-		await spool.close();
+		await mail.close();
 	}
 }
 
@@ -104,11 +103,6 @@ function optionsOf(args: Arguments): Partial<RelayOptions> {
 			...(perDestination === undefined ? {} : { perDestination }),
 		},
 	};
-}
-
-function spoolPath(source: string): string {
-	if (source.startsWith("spool:") && source.length > "spool:".length) return source.slice("spool:".length);
-	throw new WrongUse(`--source must be spool:DIR, the only source that there is, not '${source}'`);
 }
 
 function makeRelay(options: RelayOptions): Relay {

@@ -1,6 +1,6 @@
 /**
  * The subpath `qmtp/queue/maildir`: a queue that stores mail in a maildir, one file for each recipient, as serialmail's
- * maildirserial and serialqmtp send it on.
+ * maildirserial and serialqmtp send it on; and a source that hands such mail out to a relay.
  *
  * A file is `Return-Path: <SENDER>`, `Delivered-To: RECIPIENT`, each with its LF, and the message. Sources:
  * D. J. Bernstein, "Using maildir format", and serialqmtp.c of serialmail 0.75.
@@ -21,6 +21,9 @@ import { type MaildirFileSystem, nodeFileSystem } from "./maildir/file-system.js
 import { encodeHost } from "./maildir/name.js";
 import { MaildirStore } from "./maildir/store.js";
 import type { Delivery, Queue } from "./queue.js";
+
+export { type MaildirSource, type MaildirSourceOptions, maildirSource } from "./maildir/source.js";
+export type { Job, Source, TakeOptions } from "./source.js";
 
 /** Options of {@link maildirQueue}. */
 export interface MaildirQueueOptions {

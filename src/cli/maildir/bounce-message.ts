@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import { controlLine, readControl } from "../../access/control.js";
 import type { Envelope } from "../../protocol/envelope.js";
-import type { Head } from "./head.js";
+import type { Head } from "../../queue/maildir/head.js";
 import { quoteAddress, quoteLocalPart } from "./quote.js";
 
 /** Who sends bounces, and who gets those that bounce. */

@@ -1,8 +1,8 @@
 /** Puts bounces into a queue. */
 import type { MessageInfo } from "../../protocol/message-info.js";
+import type { Mail } from "../../queue/maildir/mail.js";
 import type { Delivery, Queue } from "../../queue/queue.js";
 import { type BounceNames, bounceEnvelope, bounceText } from "./bounce-message.js";
-import type { Mail } from "./mail.js";
 
 /** What has become of a bounce: its number in the queue, or that there must be none. */
 export type Bounced = { readonly type: "returned"; readonly id: string } | { readonly type: "discarded" };

@@ -5,7 +5,7 @@
  * Sources: D. J. Bernstein, "Using maildir format", and maildir.c of serialmail 0.75.
  */
 import { readdirSync, type Stats, statSync, unlinkSync } from "node:fs";
-import { type Mail, openMail } from "./mail.js";
+import { type Mail, openMail } from "../../queue/maildir/mail.js";
 
 /** A file that may be mail. */
 export interface Candidate {

@@ -3,8 +3,8 @@
  * same turn in which its K is read, so that little is sent twice if this process ends here.
  */
 import type { QmtpResponse } from "../../protocol/response.js";
+import type { Mail } from "../../queue/maildir/mail.js";
 import type { Bouncer } from "./bouncer.js";
-import type { Mail } from "./mail.js";
 import type { Candidate, Mailbox } from "./mailbox.js";
 import { type Report, reasonOf, serverSaid } from "./report.js";
 

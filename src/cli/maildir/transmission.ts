@@ -4,9 +4,9 @@
  */
 import type { SendResult } from "../../client/result.js";
 import { QmtpError, UsageError } from "../../errors.js";
+import type { Mail } from "../../queue/maildir/mail.js";
 import type { Progress } from "../progress.js";
 import type { Link, Remote } from "./link.js";
-import type { Mail } from "./mail.js";
 import type { Candidate, Mailbox } from "./mailbox.js";
 import type { Outcomes } from "./outcomes.js";
 import { type Report, reasonOf } from "./report.js";

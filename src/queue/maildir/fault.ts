@@ -21,8 +21,10 @@ export function codeOf(error: unknown): string {
 /** The disk is full, or would be. */
 export const NO_SPACE = "insufficient disk space (#4.3.1)";
 
+/** There is no maildir. */
+export const NOT_THERE = "maildir is missing or no directory (#4.3.0)";
+
 const NOT_WRITABLE = "maildir is not writable (#4.3.0)";
-const NOT_THERE = "maildir is missing or no directory (#4.3.0)";
 const NO_DESCRIPTORS = "out of file descriptors (#4.3.0)";
 
 const REASONS: Readonly<Record<string, string>> = {

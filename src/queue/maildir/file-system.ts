@@ -17,7 +17,7 @@ export interface MaildirFileSystem {
 	fsync(descriptor: number): Promise<void>;
 	close(descriptor: number): Promise<void>;
 	rename(from: string, to: string): Promise<void>;
-	unlink(path: string): Promise<void>;
+	unlink(path: string | Buffer): Promise<void>;
 	readdir(path: string): Promise<string[]>;
 	lstat(path: string): Promise<fs.Stats>;
 	statfs(path: string): Promise<fs.StatsFs>;

@@ -27,7 +27,13 @@ export function uniqueName(host: string): string {
 export function parseName(name: string): ParsedName | null {
 	const match = NAME.exec(name);
 	if (match === null) return null;
-	return { seconds: Number(match[1]), pid: Number(match[2]), host: match[3] as string };
+	return { seconds: Number(match[1]), pid: Number(match[2]), host: match[4] as string };
+}
+
+/** The number in a name that {@link uniqueName} could have made, as digits, which no other name has; or null. */
+export function numberIn(name: string): string | null {
+	const number = NAME.exec(name)?.[3];
+	return number === undefined || number.length < DIGITS ? null : number; // others count from 1
 }
 
 /** A host name as it stands in names of files, where a slash would end it and a colon begins flags. */
@@ -35,7 +41,9 @@ export function encodeHost(hostname: string): string {
 	return hostname.replaceAll("/", "\\057").replaceAll(":", "\\072");
 }
 
-const NAME = /^(\d+)\.M\d+P(\d+)Q\d+\.(.+)$/;
+const NAME = /^(\d+)\.M\d+P(\d+)Q(\d+)\.(.+)$/;
+
+const DIGITS = 16;
 
 // It starts at random, since threads share a process number, and so do the processes of containers that call themselves
 // by one host name. Always sixteen digits, so that names of one millisecond sort by it.

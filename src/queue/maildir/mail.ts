@@ -10,14 +10,13 @@ import { type Head, readHead } from "./head.js";
 export interface Mail extends Head {
 	/** Of the message, in bytes. */
 	readonly size: number;
+	/** When the file was written, in milliseconds since 1970. */
+	readonly mtimeMs: number;
 	/** The message, if it is in memory; null if not. */
 	readonly bytes: Uint8Array | null;
 	/** The message from its beginning, in chunks. Reading fails if the file is not the one that was opened. */
 	chunks(): AsyncIterable<Uint8Array>;
 }
-
-/** The largest file that is kept in memory, in bytes; the two lines of a larger one must end within so many. */
-export const LARGEST_IN_MEMORY: number = 256 * 1024;
 
 /**
  * Opens a file as mail.
@@ -36,7 +35,7 @@ export async function openMail(path: Buffer, prefix: string): Promise<Mail | "ot
 		const bytes = stats.size > LARGEST_IN_MEMORY ? null : start.subarray(head.length);
 		const size = bytes?.length ?? stats.size - head.length;
 		const chunks = () => chunksOf(path, stats.ino, head.length, stats.size);
-		return { ...head, size, bytes, chunks };
+		return { ...head, size, mtimeMs: stats.mtimeMs, bytes, chunks };
 	} finally {
 		await close(file);
 	}
@@ -76,6 +75,8 @@ const fstat = promisify(fs.fstat);
 const read = promisify(fs.read);
 const close = promisify(fs.close);
 
+// The largest file that is kept in memory; the two lines of a larger one must end within so many bytes.
+const LARGEST_IN_MEMORY = 256 * 1024;
 const CHUNK_BYTES = 256 * 1024;
 // Opening a pipe that nobody writes to would wait for ever.
 const READ_AT_ONCE = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0);

@@ -10,22 +10,46 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type BigIntStats, closeSync, fstatSync, openSync, readdirSync, statSync } from "node:fs";
 
+/** A lock that this process has. */
+export interface FileLock {
+	/** Lets go of it. One that was handed down stays with this process and with whoever took it. */
+	release(): void;
+}
+
 /**
- * Takes the lock, and keeps it until the process ends. If whoever started this process handed its own lock on the file
- * down, as `setlock FILE qmtp ...` does, that lock is it.
+ * Takes the lock, and keeps it until it is released or the process ends. If whoever started this process handed its own
+ * lock on the file down, as `setlock FILE qmtp ...` does, that lock is it.
  *
- * @param wait - For the lock, if somebody else has it, until `signal` is aborted.
- * @returns False if somebody else has it.
+ * @param wait - For the lock, if another process has it, until `signal` is aborted.
+ * @returns Null if somebody else has it: another process, or another part of this one.
  * @throws What the system says if the file cannot be opened; an Error if there is no helper.
  */
-export async function lock(path: string, wait: boolean, signal: AbortSignal): Promise<boolean> {
-	const inherited = inheritedDescriptor(path);
+export async function lock(path: string, wait: boolean, signal: AbortSignal): Promise<FileLock | null> {
+	const file = statsOf(() => statSync(path, { bigint: true }));
+	// Before the look for a descriptor that was handed down, which would find our own.
+	if (file !== null && held.has(keyOf(file))) return null;
+	const inherited = file === null ? null : inheritedDescriptor(file);
 	const descriptor = inherited ?? openSync(path, "a", 0o600);
+	const key = keyOf(fstatSync(descriptor, { bigint: true }));
+	const release = () => {
+		held.delete(key);
+		if (inherited === null) closeSync(descriptor);
+	};
+	held.add(key); // in the turn of the look
+	let isTaken = false;
+	try {
+		isTaken = await take(descriptor, wait, signal);
+	} finally {
+		if (!isTaken) release();
+	}
+	return isTaken ? { release } : null;
+}
+
+async function take(descriptor: number, wait: boolean, signal: AbortSignal): Promise<boolean> {
 	for (const [program, ...args] of wait ? WAITING : AT_ONCE) {
 		const code = await run(program as string, args, descriptor, signal);
 		if (code === 0) return true;
 		if (code === null) continue; // not installed
-		if (inherited === null) closeSync(descriptor);
 		if (code === BUSY) return false;
 		signal.throwIfAborted();
 		throw new Error(`${program} ended with ${code}`);
@@ -34,9 +58,7 @@ export async function lock(path: string, wait: boolean, signal: AbortSignal): Pr
 }
 
 /** A descriptor of the file that was open when this process began. */
-function inheritedDescriptor(path: string): number | null {
-	const file = statsOf(() => statSync(path, { bigint: true }));
-	if (file === null) return null;
+function inheritedDescriptor(file: BigIntStats): number | null {
 	let names: string[] = [];
 	try {
 		names = readdirSync("/dev/fd");
@@ -45,9 +67,13 @@ function inheritedDescriptor(path: string): number | null {
 	}
 	for (const descriptor of names.map(Number).filter((number) => number > 2)) {
 		const stats = statsOf(() => fstatSync(descriptor, { bigint: true }));
-		if (stats?.dev === file.dev && stats.ino === file.ino) return descriptor;
+		if (stats !== null && keyOf(stats) === keyOf(file)) return descriptor;
 	}
 	return null;
+}
+
+function keyOf({ dev, ino }: BigIntStats): string {
+	return `${dev}:${ino}`;
 }
 
 function statsOf(call: () => BigIntStats): BigIntStats | null {
@@ -78,6 +104,9 @@ async function run(
 		signal.removeEventListener("abort", kill);
 	}
 }
+
+/** The files whose locks this process has, or is about to take. */
+const held = new Set<string>();
 
 const BUSY = 1;
 const AT_ONCE: readonly (readonly string[])[] = [
