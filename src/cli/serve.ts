@@ -3,7 +3,7 @@ import cluster from "node:cluster";
 import type { Arguments, Command } from "./command.js";
 import { serveAlone } from "./serve/alone.js";
 import { SERVE_NOTES, SERVE_OPTIONS } from "./serve/options.js";
-import { serveSettings } from "./serve/settings.js";
+import { type ServeSettings, serveSettings } from "./serve/settings.js";
 import { takeActivation } from "./serve/sockets.js";
 
 export const serve: Command = {
@@ -17,7 +17,13 @@ export const serve: Command = {
 
 async function runServe(args: Arguments): Promise<number> {
 	const settings = serveSettings(args, takeActivation());
+	if (settings.tls === null && !cluster.isWorker) sayOnHangUp(settings);
 	if (settings.workers === 0) return serveAlone(settings);
 	if (cluster.isPrimary) return (await import("./serve/workers/primary.js")).serveByWorkers(settings);
 	return (await import("./serve/workers/worker.js")).serveAsWorker(settings);
+}
+
+/** Without TLS there is nothing to read again. It must not end the server, as it would if nobody listened. */
+function sayOnHangUp({ log }: ServeSettings): void {
+	process.on("SIGHUP", () => log.note("SIGHUP: there are no certificates to read again"));
 }

@@ -190,6 +190,17 @@ describeWithOpenssl("the program with TLS", () => {
 		});
 	});
 
+	test.each([[], ["--workers", "1"]])(
+		"SIGHUP is said and does nothing without TLS (%s)",
+		async (...workers) => {
+			await withServer(["--queue", "discard:", ...workers], async (server) => {
+				server.child.kill("SIGHUP");
+				await server.until("stderr", /^note: SIGHUP: there are no certificates to read again$/m);
+				expect((await run(["probe", `127.0.0.1:${server.port}`])).code).toBe(0);
+			});
+		},
+	);
+
 	test("SIGTERM ends both doors, with a handshake under way", async () => {
 		await withTls(["--queue", "discard:"], async ({ server, tlsPort }) => {
 			const client = connect({ port: Number(tlsPort), host: "127.0.0.1" });
