@@ -22,6 +22,7 @@ const BENCHMARKS = {
 	memory: "a message of 1 GiB through a server into a Maildir",
 	queues: "small messages into a Maildir, beside the bare system calls",
 	spool: "small messages through a server into a spool, beside a bare LMDB loop, and a spool of a million",
+	rabbitmq: "small messages through a server into RabbitMQ, beside a bare publisher, and out by a relay",
 	programs: "small messages into a program like qmail-queue, beside the bare processes",
 	overload: "how much memory 200 clients make a server take that send 50 MiB each into a slow queue",
 	restart: "a server that is restarted under load, with an overlap and in turn",

@@ -51,6 +51,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 	nodemailer: ["smtp/", "gateway/nodemailer.ts", "relay/bounce.ts"],
 	"smtp-server": ["gateway/smtp.ts"],
 	lmdb: ["queue/spool/"],
+	amqplib: ["queue/rabbitmq/"],
 	"prom-client": ["metrics/"],
 };
 

@@ -1,0 +1,131 @@
+/**
+ * One AMQP connection, from its making to its end. Everything that may hang has a deadline, at which the socket is
+ * destroyed: by the signal that Node's sockets take, since amqplib has no way to that.
+ */
+import type { ConnectionOptions } from "node:tls";
+import type { ChannelModel } from "amqplib";
+import { loadAmqplib } from "./amqplib.js";
+import { textOf } from "./fault.js";
+import type { BrokerAddress } from "./url.js";
+
+/** How a link is made. */
+export interface LinkSettings {
+	/** What the broker shows of it. */
+	readonly name: string;
+	readonly tls: ConnectionOptions;
+	/** Sets up what the connection needs. */
+	readonly begin: (model: ChannelModel) => Promise<void>;
+	/** Ends the making. */
+	readonly signal: AbortSignal;
+}
+
+/** One connection. */
+export class Link {
+	readonly model: ChannelModel;
+	readonly #socket: AbortController;
+	#error: Error | null = null; // why it ended, or is about to
+	#ended = false;
+	#closing = false;
+	#onEnd: ((error: Error) => void) | null = null;
+
+	private constructor(model: ChannelModel, socket: AbortController) {
+		this.model = model;
+		this.#socket = socket;
+		model.on("error", (error) => {
+			this.#error ??= error; // it is told with "close", which follows
+		});
+		model.on("close", (error) => this.#end(error));
+	}
+
+	/** Makes one. @throws Error if that fails; UsageError `ERR_QMTP_PACKAGE`. */
+	static async open(address: BrokerAddress, { name, tls, begin, signal }: LinkSettings): Promise<Link> {
+		const { connect } = loadAmqplib();
+		const { secure, host: hostname, port, user: username, password } = address;
+		const vhost = encodeURIComponent(address.vhost); // amqplib decodes it
+		const socket = new AbortController();
+		const url = { protocol: secure ? "amqps" : "amqp", hostname, port, username, password, vhost };
+		const socketOptions = {
+			...(secure ? tls : {}),
+			timeout: 0, // the deadlines below are for all that it does, this is not
+			noDelay: true,
+			signal: socket.signal,
+			clientProperties: { connection_name: name },
+		};
+		const made = connect({ ...url, heartbeat: HEARTBEAT_S }, socketOptions);
+		const model = await within(CONNECT_MS, made, { socket, signal });
+		const link = new Link(model, socket);
+		try {
+			await within(BEGIN_MS, begin(model), { socket, signal });
+			if (link.#ended) throw link.#error;
+			return link;
+		} catch (error) {
+			socket.abort();
+			throw error;
+		}
+	}
+
+	/** Calls `listener` when it has ended otherwise than by `close`. */
+	onEnd(listener: (error: Error) => void): void {
+		this.#onEnd = listener;
+	}
+
+	/** Ends it, gently if the broker answers. */
+	async close(): Promise<void> {
+		this.#closing = true;
+		try {
+			if (!this.#ended) {
+				const signal = NEVER;
+				await within(CLOSE_MS, this.model.close(), { socket: this.#socket, signal });
+			}
+		} catch {
+			// It is gone all the same.
+		} finally {
+			this.#socket.abort();
+		}
+	}
+
+	#end(error: Error | undefined): void {
+		if (this.#ended) return;
+		this.#ended = true;
+		this.#error ??= error ?? new Error("the broker closed the connection");
+		this.#socket.abort(); // amqplib only ends it, which a dead peer does not answer
+		if (!this.#closing) this.#onEnd?.(this.#error);
+	}
+}
+
+/** Waits for `work`, which ends when the socket does. When its time is up, or `signal` is aborted, it is made to. */
+async function within<T>(
+	ms: number,
+	work: Promise<T>,
+	{ socket, signal }: { readonly socket: AbortController; readonly signal: AbortSignal },
+): Promise<T> {
+	const abort = () => socket.abort();
+	let late = false;
+	const deadline = setTimeout(() => {
+		late = true;
+		abort();
+	}, ms);
+	signal.addEventListener("abort", abort);
+	if (signal.aborted) abort();
+	try {
+		return await work;
+	} catch (error) {
+		if (late) throw new Error(`no answer within ${ms / 1000} s`);
+		throw NOT_LET_IN.test(textOf(error))
+			? new Error("no such vhost, or no right to it", { cause: error })
+			: error;
+	} finally {
+		clearTimeout(deadline);
+		signal.removeEventListener("abort", abort);
+	}
+}
+
+// Silence is noticed after two to three of these.
+const HEARTBEAT_S = 10;
+const CONNECT_MS = 10_000;
+// The first declaration of seven quorum queues takes a second; without a majority of the nodes it hangs.
+const BEGIN_MS = 30_000;
+const CLOSE_MS = 5000;
+// All that amqplib says of it.
+const NOT_LET_IN = /^Expected ConnectionOpenOk; got <ConnectionClose/;
+const NEVER = new AbortController().signal;
