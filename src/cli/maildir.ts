@@ -68,13 +68,13 @@ async function runMaildir(args: Arguments): Promise<number> {
 		const link = new Link({ host, port, window }, report);
 		const exitCode = await emptyMaildir({ mailbox, link, outcomes, report, window, signal: stop.signal });
 		await link.close();
-		await bounces?.queue.close?.();
 		return exitCode;
 	} catch (error) {
 		report.fatal((error as Error).message);
 		return TEMPORARY;
 	} finally {
 		stop.end();
+		await bounces?.queue.close?.();
 	}
 }
 

@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	send: async () => (await import("./send.js")).send,
 	maildir: async () => (await import("./maildir.js")).maildir,
 	spool: async () => (await import("./spool.js")).spool,
+	rabbitmq: async () => (await import("./rabbitmq.js")).rabbitmq,
 	probe: async () => (await import("./probe.js")).probe,
 	mx: async () => (await import("./mx.js")).mx,
 };
@@ -76,9 +77,12 @@ function version(): string {
 }
 
 function complain(line: string, code: number): number {
-	process.stderr.write(`${line}\n`);
+	process.stderr.write(`${line.replace(PASSWORD_IN_URL, "$1:...@")}\n`);
 	return code;
 }
+
+// A URL may stand where none belongs. The word itself stands in what says how one is written.
+const PASSWORD_IN_URL = /(\/\/[^\s:/@]*):(?!PASSWORD@)\S*@/g;
 
 // Whoever reads our output may leave early; what they did not want to read is no failure.
 process.stdout.on("error", () => {});

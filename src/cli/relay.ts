@@ -1,5 +1,6 @@
-/** `qmtp relay`: delivers the mail that a spool or a maildir keeps. It may run while servers use the same. */
+/** `qmtp relay`: delivers the mail that a spool, a maildir or RabbitMQ keeps. It may run while servers use the same. */
 import { hostname as systemHostname } from "node:os";
+import { QueueError } from "../errors.js";
 import type { Source } from "../queue/source.js";
 import { Relay, type RelayedRecipient, type RelayOptions, type RelayReport } from "../relay/relay.js";
 import { type Arguments, type Command, DONE, SIGNALS, TEMPORARY, WrongUse, wholeNumber } from "./command.js";
@@ -12,7 +13,7 @@ export const RELAY_SYNTAX: string = "mx | qmtp://HOST:PORT | smtp://HOST:PORT";
 export const relay: Command = {
 	name: "relay",
 	summary:
-		"Delivers the mail in a spool or a maildir: tries again what is put off, and sends back what cannot be delivered.",
+		"Delivers the mail in a spool, a maildir or RabbitMQ: tries again what is put off, and sends back what cannot be delivered.",
 	operands: "",
 	options: {
 		source: { value: "SOURCE", required: true, help: `where the mail is: ${SOURCE_SYNTAX}` },
@@ -81,8 +82,7 @@ async function runRelay(args: Arguments): Promise<number> {
 		});
 		return DONE;
 	} catch (error) {
-		const { cause } = error as Error;
-		throw cause instanceof Error && !(error instanceof WrongUse) ? cause : error; // with the paths in it
+		throw error instanceof QueueError && error.cause instanceof Error ? error.cause : error; // with the paths in it
 	} finally {
 		for (const name of SIGNALS) process.removeListener(name, onSignal);
 		await mail.close();

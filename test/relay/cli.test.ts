@@ -37,7 +37,10 @@ test("qmtp relay delivers what is in a spool, logs it, and ends on SIGTERM", asy
 });
 
 test.each([
-	[["--source", "qmail:x", "--to", "mx"], "--source must be spool:DIR | maildir:DIR, not 'qmail:x'"],
+	[
+		["--source", "qmail:x", "--to", "mx"],
+		"--source must be spool:DIR | maildir:DIR | amqp://USER@HOST:PORT/VHOST, not 'qmail:x'",
+	],
 	[["--source", "spool:x", "--to", "example.com"], "to must be mx, qmtp://host:port or smtp://host:port"],
 	[["--source", "maildir:", "--to", "mx"], "--source maildir:DIR needs a path"],
 	[["--source", "spool:x"], "--to is missing"],

@@ -24,7 +24,7 @@ export const SERVE_OPTIONS: Readonly<Record<string, Option>> = {
 	queue: { value: "QUEUE", help: `where mail goes: ${QUEUE_SYNTAX}`, fallback: "maildir:./mail" },
 	relay: {
 		value: "NEXT",
-		help: "deliver what the spool keeps: mx | qmtp://HOST:PORT | smtp://HOST:PORT; needs the package nodemailer",
+		help: "deliver what a spool or RabbitMQ keeps: mx | qmtp://HOST:PORT | smtp://HOST:PORT; needs the package nodemailer",
 	},
 	hostname: {
 		value: "NAME",
@@ -100,5 +100,6 @@ export const SERVE_NOTES: readonly string[] = [
 	"when they change.",
 	"SIGHUP reads the files for TLS again, for new connections.",
 	"SIGTERM and SIGINT end it when the packages under way are answered; a second one ends it at once.",
+	"The password of a broker may stand in QMTP_AMQP_PASSWORD, and not in the command line, which anybody may read.",
 	"A supervisor may hand it its sockets as systemd does, by LISTEN_FDS: named qmtp, qmtps and smtp, or in this order.",
 ];

@@ -87,7 +87,7 @@ export class Service {
 	/** One that does not listen yet. @throws WrongUse, or an Error that says which file cannot be used, and why. */
 	static async make(settings: ServeSettings, parts: ServiceParts): Promise<Service> {
 		const access = settings.accessSources();
-		const named = await namedQueue(settings.queue);
+		const named = await namedQueue(settings.queue, "queue", (error) => settings.log.fault(error, {}));
 		await prepareAccess(access);
 		return new Service(settings, access, named, parts);
 	}
@@ -143,6 +143,7 @@ export class Service {
 		this.#relay?.destroy();
 		this.doors.destroy();
 		this.doors.close().catch(() => {});
+		this.closeQueue().catch(() => {}); // one that goes on trying to connect would keep the process
 	}
 
 	/** When all doors are closed. */
@@ -163,8 +164,8 @@ export class Service {
 		const { relay, log, hostname } = this.#settings;
 		if (relay === undefined) return;
 		const { startRelay } = await import("../relay.js");
-		const spool = this.#named.queue as Queue & Source; // only a spool is let through to here
+		const source = this.#named.queue as Queue & Source; // nothing else is let through to here
 		const options = hostname === undefined ? {} : { hostname };
-		this.#relay = await startRelay(spool, relay, (line) => log.note(`relay: ${line}`), options);
+		this.#relay = await startRelay(source, relay, (line) => log.note(`relay: ${line}`), options);
 	}
 }

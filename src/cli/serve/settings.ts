@@ -11,6 +11,7 @@ import { type Arguments, WrongUse, wholeNumber } from "../command.js";
 import { type Log, openLog } from "../log.js";
 import { networks } from "../networks.js";
 import { userSwitch } from "../privileges.js";
+import { KEEPING_SYNTAX, keepsMail } from "../queues.js";
 import { type TlsFiles, tlsFiles } from "../tls-files.js";
 import type { AccessSources } from "./access.js";
 import { type MetricsTarget, metricsTarget } from "./metrics-door.js";
@@ -98,7 +99,7 @@ export function serveSettings(args: Arguments, activation: Activation): ServeSet
 function relayTarget(args: Arguments): string | undefined {
 	const to = args.one("relay");
 	if (to === undefined) return undefined;
-	if (args.one("queue")?.startsWith("spool:") !== true) throw new WrongUse("--relay needs --queue spool:DIR");
+	if (!keepsMail(args.one("queue") ?? "")) throw new WrongUse(`--relay needs --queue ${KEEPING_SYNTAX}`);
 	if (args.one("workers") === undefined) return to;
 	throw new WrongUse("--relay is for one process: with --workers run qmtp relay beside it");
 }
