@@ -15,7 +15,8 @@ export interface Source {
 	 * none. Nobody else, in this process or another, gets a message that is out.
 	 *
 	 * It ends when `signal` is aborted, when the source is closed, or with the loop over it. Jobs that were handed out
-	 * stay with whoever has them, and are to be settled.
+	 * stay with whoever has them, and are to be settled. While a `next()` waits for mail only the signal, or the source's
+	 * end, ends it: a `return()` waits with it.
 	 *
 	 * @returns An iterator; several may run at once, each with its own bound. It throws a `QueueError` if the mail cannot
 	 * be read or marked as taken.
@@ -69,7 +70,7 @@ export interface Job {
 	 * @param nextAttempt - When those with Z are tried again: a time in ms since 1970, or a Date. Left out: in 5 minutes.
 	 * @throws UsageError `ERR_QMTP_RESPONSES` unless there is one response for each recipient, `ERR_QMTP_OPTION` for what
 	 * is no time, `ERR_QMTP_ENDED` after one that has resolved. QueueError if it could not be stored: then nothing of it
-	 * counts. It may be called again; if it is not, the job comes again as that of a dead process does.
+	 * counts. It may be called again; if it is not, the job comes again as that of a dead process does, at the latest after a restart.
 	 */
 	settle(responses: readonly QmtpResponse[], nextAttempt?: number | Date): Promise<void>;
 }

@@ -57,7 +57,7 @@ describe("a K", () => {
 	});
 
 	it.each(["unlink", "fsync"] as const)(
-		"that could not be noted, by %s, rejects, may be said again, and is no reason to deliver at once",
+		"that could not be noted, by %s, rejects, may be said again, and is no reason to deliver again",
 		async (failing) => {
 			const box = await MailBox.numbered(1);
 			const fileSystem = new WatchedFileSystem();
@@ -76,21 +76,70 @@ describe("a K", () => {
 			const taking = taken(source, { concurrency: 1 });
 			const other = await nextOf(taking);
 			expect(other.envelope.recipients).toEqual(["b@example.com"]);
+			now += 300_000;
+			const waiting = taking.next(); // it fails once more
+			await expect(other.settle([K])).rejects.toThrow(QueueError);
+			await box.write("new/1790000001.1.host", mailFile("c@example.com"));
+			expect((await waiting).value.envelope.recipients).toEqual(["c@example.com"]);
 			fileSystem.watch({});
+			await job.settle([K]); // late, and it counts
+			await (await waiting).value.settle([K]);
 			await other.settle([K]);
-			if (failing === "unlink") {
-				now += 300_000;
-				const again = await nextOf(taking);
-				expect(again).toMatchObject({ id: job.id, attempts: 1 });
-				await job.settle([K]); // late, and it counts
-				await again.settle([Z], now);
-			} else {
-				await job.settle([K]);
-			}
 			await expect(job.settle([K])).rejects.toMatchObject({ code: "ERR_QMTP_ENDED" });
 			expect(await box.names()).toEqual([]);
 		},
 	);
+
+	it("that could not be noted is noted later, when nobody says it again", async () => {
+		const box = await MailBox.numbered(2);
+		const fileSystem = new WatchedFileSystem();
+		let now = Date.now();
+		const source = sourceOf(box, { fileSystem, now: () => now });
+		fileSystem.watch({
+			before({ name }) {
+				if (name === "unlink") throw systemError("EROFS");
+			},
+		});
+		for (const response of [K, D])
+			await expect((await one(source)).settle([response])).rejects.toThrow(QueueError);
+		expect(await box.names()).toHaveLength(2);
+		now += 300_000;
+		const synced = new Gate();
+		let removed = 0;
+		fileSystem.watch({
+			after({ name }) {
+				if (name === "unlink") removed++;
+				if (name === "fsync" && removed === 2) synced.open();
+			},
+		});
+		const waiting = taken(source).next();
+		await synced.promise;
+		expect(await box.names()).toEqual([]);
+		await box.write("new/1790000000.1.host", mailFile("b@example.com"));
+		expect((await waiting).value.envelope.recipients).toEqual(["b@example.com"]);
+	});
+
+	it("removes no file that was written to, or replaced, since it was handed out: that comes anew", async () => {
+		const box = await MailBox.create();
+		await box.write("new/1790000000.1.host", mailFile("one@example.com"));
+		await box.write("new/1790000001.1.host", mailFile("two@example.com", "x\n"));
+		const source = sourceOf(box);
+		const taking = taken(source);
+		const [first, second] = [await nextOf(taking), await nextOf(taking)];
+		await box.write("tmp/other", mailFile("other@example.com"));
+		await rename(join(box.path, "tmp/other"), join(box.path, "new/1790000000.1.host"));
+		await box.write("new/1790000001.1.host", mailFile("two@example.com", "x\nand y\n"));
+		await first.settle([K]);
+		await second.settle([D]);
+		const [other, more] = [await nextOf(taking), await nextOf(taking)];
+		expect([other, more].map(({ envelope, size }) => [envelope.recipients[0], size])).toEqual([
+			["other@example.com", 2],
+			["two@example.com", 8],
+		]);
+		await other.settle([K]);
+		await more.settle([K]);
+		expect(await box.names()).toEqual([]);
+	});
 });
 
 describe("a restart", () => {

@@ -54,8 +54,8 @@ export class Mailbox {
 	}
 
 	/** Opens one. @throws What the system says. */
-	open(name: string): Promise<Mail | "other" | "malformed"> {
-		return openMail(this.#pathOf(name), this.#prefix);
+	async open(name: string): Promise<Mail | "other" | "malformed"> {
+		return (await openMail(this.#pathOf(name), this.#prefix, true)).mail;
 	}
 
 	/** Removes one before it returns. @throws What the system says. */

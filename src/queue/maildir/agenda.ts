@@ -1,9 +1,12 @@
 /**
  * Whose turn it is: what was found in new/ and what was put off, by the time at which it is due. What is out, put off or
  * set aside is known by its name, so that it is not found again. All of that is in memory only.
+ *
+ * A clock that is set back takes with it what waits: it waits as long as it was to wait.
  */
 import { Heap } from "./heap.js";
 import type { FoundFile } from "./listing.js";
+import type { Mark } from "./mark.js";
 
 /** A file that has its turn, or waits for it. */
 export interface Turn {
@@ -13,15 +16,19 @@ export interface Turn {
 	readonly dueAt: number;
 	/** How many there were before. */
 	readonly attempts: number;
-	/** It could not be opened the last time. */
-	readonly unreadable: boolean;
+	/** It could not be delivered the last time, and that was told. */
+	readonly told: boolean;
+	/** K or D was said for this file, which could not be removed: nothing else is left to be done. */
+	readonly finished: Mark | null;
 }
 
 /** The files of one maildir. */
 export class Agenda {
 	readonly #known = new Map<string, Turn | null>(); // null: set aside
-	readonly #aside = new Set<string>();
-	readonly #waiting = new Heap<Turn>();
+	readonly #aside = new Map<string, Mark | null>();
+	readonly #waiting = new Heap<Turn>(); // their times are those of a clock that is never set back
+	#setBack = 0; // that clock minus the real one, in ms
+	#lastNow = Number.NEGATIVE_INFINITY;
 	#found: FoundFile[] = []; // the oldest is the last
 
 	/** True for what is out, waits, or was set aside. */
@@ -29,28 +36,36 @@ export class Agenda {
 		return this.#known.has(name);
 	}
 
-	/** The names of what was set aside. */
-	get aside(): ReadonlySet<string> {
+	/** What was set aside, by its name: in which state, or null if that does not matter. */
+	get aside(): ReadonlyMap<string, Mark | null> {
 		return this.#aside;
 	}
 
 	/** When the next one that was put off is due, in ms since 1970. */
 	get nextDue(): number {
-		return this.#firstWaiting()?.dueAt ?? Number.POSITIVE_INFINITY;
+		return (this.#firstWaiting()?.dueAt ?? Number.POSITIVE_INFINITY) - this.#setBack;
+	}
+
+	/** What time it is. To be told before anything is put off. */
+	tick(now: number): void {
+		if (now < this.#lastNow - SMALL_STEP_MS) this.#setBack += this.#lastNow - now;
+		this.#lastNow = now;
 	}
 
 	/** Takes the one that has waited longest, of those that are due. */
 	next(now: number): Turn | null {
+		this.tick(now);
 		const found = this.#firstFound();
 		const waiting = this.#firstWaiting();
-		if (waiting !== undefined && waiting.dueAt <= Math.min(now, found?.dueAt ?? now)) {
+		const latest = Math.min(now, found?.dueAt ?? now) + this.#setBack;
+		if (waiting !== undefined && waiting.dueAt <= latest) {
 			this.#waiting.shift();
-			return this.#takeOut({ ...waiting });
+			return this.#takeOut({ ...waiting, dueAt: waiting.dueAt - this.#setBack });
 		}
 		if (found === undefined) return null;
 		this.#found.pop();
 		const { name, dueAt } = found;
-		return this.#takeOut({ name, dueAt, attempts: 0, unreadable: false });
+		return this.#takeOut({ name, dueAt, attempts: 0, told: false, finished: null });
 	}
 
 	/** What is there, the oldest last, in place of what was found before. */
@@ -64,11 +79,8 @@ export class Agenda {
 	}
 
 	/** It comes again. Says nothing of what somebody else has by now. */
-	putOff(turn: Turn, { dueAt, attempts, unreadable = false }: PutOff): void {
-		if (this.isOver(turn)) return;
-		const waiting = { name: turn.name, dueAt, attempts, unreadable };
-		this.#known.set(turn.name, waiting);
-		this.#waiting.push(waiting);
+	putOff(turn: Turn, { dueAt, attempts, told = false, finished = null }: PutOff): void {
+		if (!this.isOver(turn)) this.#wait({ name: turn.name, dueAt, attempts, told, finished });
 	}
 
 	/** It is gone. */
@@ -76,10 +88,16 @@ export class Agenda {
 		if (!this.isOver(turn)) this.#known.delete(turn.name);
 	}
 
-	/** It never has its turn again, until it is forgotten. */
-	setAside({ name }: Turn): void {
+	/** It has its turn no more, until it is forgotten or reconsidered. @param mark - The state that this is about. */
+	setAside({ name }: Turn, mark: Mark | null): void {
 		this.#known.set(name, null);
-		this.#aside.add(name);
+		this.#aside.set(name, mark);
+	}
+
+	/** It was set aside, and has its turn after all. */
+	reconsider(name: string): void {
+		this.#aside.delete(name);
+		this.#wait({ name, dueAt: this.#lastNow, attempts: 0, told: true, finished: null });
 	}
 
 	/** These are gone, of those that were set aside. */
@@ -88,6 +106,12 @@ export class Agenda {
 			this.#aside.delete(name);
 			this.#known.delete(name);
 		}
+	}
+
+	#wait(turn: Turn): void {
+		const waiting = { ...turn, dueAt: turn.dueAt + this.#setBack };
+		this.#known.set(turn.name, waiting);
+		this.#waiting.push(waiting);
 	}
 
 	#takeOut(turn: Turn): Turn {
@@ -119,5 +143,8 @@ export interface PutOff {
 	readonly dueAt: number;
 	/** How many there were by now. */
 	readonly attempts: number;
-	readonly unreadable?: boolean;
+	readonly told?: boolean;
+	readonly finished?: Mark | null;
 }
+
+const SMALL_STEP_MS = 60_000; // what is less is waited for

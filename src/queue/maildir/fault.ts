@@ -18,12 +18,18 @@ export function codeOf(error: unknown): string {
 	return (error as NodeJS.ErrnoException | null)?.code ?? "";
 }
 
+/** It is the fault of this process or this machine, whatever file it was about. */
+export function isOfProcess(error: unknown): boolean {
+	return OF_PROCESS.includes(codeOf(error));
+}
+
 /** The disk is full, or would be. */
 export const NO_SPACE = "insufficient disk space (#4.3.1)";
 
 /** There is no maildir. */
 export const NOT_THERE = "maildir is missing or no directory (#4.3.0)";
 
+const OF_PROCESS = ["EMFILE", "ENFILE", "ENOMEM"];
 const NOT_WRITABLE = "maildir is not writable (#4.3.0)";
 const NO_DESCRIPTORS = "out of file descriptors (#4.3.0)";
 

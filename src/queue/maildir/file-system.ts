@@ -19,7 +19,7 @@ export interface MaildirFileSystem {
 	rename(from: string, to: string): Promise<void>;
 	unlink(path: string | Buffer): Promise<void>;
 	readdir(path: string): Promise<string[]>;
-	lstat(path: string): Promise<fs.Stats>;
+	lstat(path: string | Buffer): Promise<fs.Stats>;
 	statfs(path: string): Promise<fs.StatsFs>;
 }
 

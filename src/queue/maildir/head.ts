@@ -37,6 +37,11 @@ export function readHead(bytes: Buffer, prefix: string): Head | "other" | "malfo
 	};
 }
 
+/** True if it can be sent: it has a recipient, and there is no CR or NUL in its addresses. */
+export function canBeSent({ sender, recipient }: Head): boolean {
+	return recipient !== "" && !FORBIDDEN.test(sender) && !FORBIDDEN.test(recipient);
+}
+
 /** Whether a second line that is not whole may be that of our mail: as far as it is there, it is. */
 function mayBegin(bytes: Buffer, from: number, line: string): boolean {
 	if (from === 0) return true; // not even the first line is whole
@@ -47,3 +52,4 @@ function mayBegin(bytes: Buffer, from: number, line: string): boolean {
 const RETURN_PATH = "Return-Path: <";
 const DELIVERED_TO = "Delivered-To: ";
 const LF = 0x0a;
+const FORBIDDEN = /[\0\r]/;

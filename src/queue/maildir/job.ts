@@ -14,7 +14,7 @@ import { numberIn } from "./name.js";
 export interface JobEnd {
 	/** ms since 1970. */
 	now(): number;
-	/** Removes the file. It rejects with a QueueError if that could not be. */
+	/** Removes the file. It rejects with a QueueError if that could not be; then it is tried again, and nothing else. */
 	remove(): Promise<void>;
 	/** @param dueAt - When it comes again, in ms since 1970. */
 	putOff(dueAt: number): void;
@@ -38,7 +38,9 @@ export class MaildirJob implements Job {
 		this.envelope = { sender: mail.sender, recipients: [mail.recipient] };
 		this.size = mail.size;
 		this.attempts = attempts;
-		this.queuedAt = Math.floor(mail.mtimeMs);
+		const now = end.now();
+		// From times to come nothing would ever be too old. The clock of the disk may be a little ahead.
+		this.queuedAt = Math.floor(mail.writtenAt > now + A_LITTLE_MS ? now : mail.writtenAt);
 		this.#end = end;
 		const chunks = () => this.#read(mail);
 		const body: Body =
@@ -89,3 +91,5 @@ function hashed(name: string): string {
 function unreadable(cause: unknown): QueueError {
 	return new QueueError("ERR_QMTP_QUEUE", "cannot read the message (#4.3.0)", { cause });
 }
+
+const A_LITTLE_MS = 60_000;

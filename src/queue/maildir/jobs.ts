@@ -3,13 +3,15 @@
  * up the others.
  */
 import type { Job } from "../source.js";
-import { Agenda, type Turn } from "./agenda.js";
+import { Agenda, type PutOff, type Turn } from "./agenda.js";
 import { DirectorySync } from "./directory-sync.js";
-import { codeOf, queueError } from "./fault.js";
+import { codeOf, isOfProcess, queueError } from "./fault.js";
 import type { MaildirFileSystem } from "./file-system.js";
+import { canBeSent } from "./head.js";
 import { MaildirJob } from "./job.js";
 import { pathOf } from "./listing.js";
-import { openMail } from "./mail.js";
+import { isNoFile, type OpenedFile, openMail } from "./mail.js";
+import { isSame, type Mark } from "./mark.js";
 import { NewFolder } from "./new-folder.js";
 import { Pause } from "./pause.js";
 
@@ -17,6 +19,10 @@ import { Pause } from "./pause.js";
 export interface JobSettings {
 	/** How often to look for new mail, in ms. */
 	readonly poll: number;
+	/** What the recipients of our mail begin with; one character is one byte. */
+	readonly prefix: string;
+	/** Rejects with a QueueError if the maildir is not ours any more: somebody else may deliver its mail. */
+	readonly check: () => Promise<void>;
 	/** Told of a file that cannot be delivered, once. */
 	readonly onSkipped: (name: string, reason: string) => void;
 	/** ms since 1970. */
@@ -31,11 +37,12 @@ export class Jobs {
 	readonly #folder: NewFolder;
 	readonly #sync: DirectorySync;
 	readonly #loops = new Set<Pause>();
+	#isOurs = true; // by the last check
 
 	/** @param path - new/, with a slash at the end. */
 	constructor(path: string, settings: JobSettings) {
 		this.#settings = settings;
-		this.#folder = new NewFolder(path, this.#agenda, settings.poll);
+		this.#folder = new NewFolder(path, this.#agenda, settings.poll, () => this.#check());
 		this.#sync = new DirectorySync(settings.fileSystem, path);
 	}
 
@@ -55,10 +62,15 @@ export class Jobs {
 		};
 		try {
 			while (!pause.ended) {
+				if (!this.#isOurs) await this.#check();
 				const isFull = out.size === concurrency;
 				const turn = isFull ? null : this.#agenda.next(this.#settings.now());
 				if (turn === null) {
 					await this.#wait(pause, isFull);
+					continue;
+				}
+				if (turn.finished !== null) {
+					await this.#remove(turn, turn.finished).catch(ignore); // it was told to who settled it
 					continue;
 				}
 				const job = await this.#open(turn, () => letGo(turn));
@@ -89,56 +101,81 @@ export class Jobs {
 
 	/** Null if there is nothing to be delivered. @throws What the system says if that is no fault of the file. */
 	async #open(turn: Turn, letGo: () => void): Promise<Job | null> {
+		const { now, prefix } = this.#settings;
+		let opened: OpenedFile;
 		try {
-			const mail = await openMail(pathOf(this.#folder.path, turn.name), "");
-			if (typeof mail !== "string") {
-				return new MaildirJob(turn, mail, {
-					now: this.#settings.now,
-					remove: () => this.#remove(turn).finally(letGo),
-					putOff: (dueAt) => {
-						letGo();
-						this.#putOff(turn, dueAt);
-					},
-				});
-			}
-			this.#agenda.setAside(turn);
-			this.#tell(turn.name, NO_MAIL);
+			opened = await openMail(pathOf(this.#folder.path, turn.name), prefix, false);
 		} catch (error) {
-			const code = codeOf(error);
-			if (OF_PROCESS.includes(code)) {
-				this.#giveBack(turn);
-				throw error;
-			}
-			if (code === "ENOENT") {
-				this.#agenda.done(turn);
-			} else {
-				const { attempts, unreadable } = turn;
-				const dueAt = this.#settings.now() + RETRY_MS;
-				this.#agenda.putOff(turn, { dueAt, attempts, unreadable: true });
-				if (!unreadable) this.#tell(turn.name, (error as Error).message);
-			}
+			this.#cannotOpen(turn, error);
+			return null;
 		}
+		const { mark, mail } = opened;
+		if (typeof mail !== "string" && canBeSent(mail)) {
+			return new MaildirJob(turn, mail, {
+				now,
+				remove: () => this.#remove(turn, mark).finally(letGo),
+				putOff: (dueAt) => {
+					letGo();
+					this.#putOff(turn, { dueAt, attempts: turn.attempts + 1 });
+				},
+			});
+		}
+		this.#agenda.setAside(turn, mail === "other" ? null : mark);
+		if (mail !== "other" && !turn.told)
+			void this.#tell(turn.name, mail === "malformed" ? NO_MAIL : NO_ADDRESS);
 		return null;
 	}
 
-	/** Resolves when the file is gone for good. */
-	async #remove(turn: Turn): Promise<void> {
+	#cannotOpen(turn: Turn, error: unknown): void {
+		const { attempts, told } = turn;
+		if (isOfProcess(error)) {
+			this.#giveBack(turn);
+			throw error;
+		}
+		const wasMail = attempts > 0 || told;
+		if (codeOf(error) === "ENOENT") {
+			this.#agenda.done(turn);
+		} else if (isNoFile(error) && !wasMail) {
+			this.#agenda.setAside(turn, null);
+		} else {
+			this.#putOff(turn, { dueAt: this.#settings.now() + RETRY_MS, attempts, told: true });
+			if (!told) void this.#tell(turn.name, (error as Error).message);
+		}
+	}
+
+	/**
+	 * Resolves when the file is gone for good. If that cannot be, its removal is all that is tried from now on: mail that
+	 * was delivered, or sent back, is not handed out again as long as this process remembers it.
+	 */
+	async #remove(turn: Turn, mark: Mark): Promise<void> {
 		const { fileSystem, now } = this.#settings;
+		const path = pathOf(this.#folder.path, turn.name);
 		try {
-			await fileSystem.unlink(pathOf(this.#folder.path, turn.name)).catch((error: unknown) => {
-				if (codeOf(error) !== "ENOENT") throw error; // else somebody was there first: we ourselves, the last time
-			});
+			await this.#check();
+			const stats = await fileSystem.lstat(path).catch(nullIfGone);
+			if (stats !== null && isSame(mark, stats)) await fileSystem.unlink(path).catch(nullIfGone);
 			await this.#sync.sync();
 			this.#agenda.done(turn);
+			if (stats !== null && !isSame(mark, stats)) this.#folder.hasMore(); // which nobody has sent
 		} catch (error) {
-			// Not at once, or it would be delivered again and again.
-			this.#putOff(turn, now() + RETRY_MS);
+			this.#putOff(turn, { dueAt: now() + RETRY_MS, attempts: turn.attempts, finished: mark });
 			throw queueError(error);
 		}
 	}
 
-	#putOff(turn: Turn, dueAt: number): void {
-		this.#agenda.putOff(turn, { dueAt, attempts: turn.attempts + 1 });
+	async #check(): Promise<void> {
+		try {
+			await this.#settings.check();
+			this.#isOurs = true;
+		} catch (error) {
+			this.#isOurs = false;
+			throw error;
+		}
+	}
+
+	#putOff(turn: Turn, how: PutOff): void {
+		this.#agenda.tick(this.#settings.now());
+		this.#agenda.putOff(turn, how);
 		for (const pause of this.#loops) pause.wake(); // they may wait for too long
 	}
 
@@ -148,16 +185,24 @@ export class Jobs {
 		for (const pause of this.#loops) pause.wake();
 	}
 
-	#tell(name: string, reason: string): void {
+	async #tell(name: string, reason: string): Promise<void> {
 		try {
-			this.#settings.onSkipped(Buffer.from(name, "latin1").toString(), reason);
+			await this.#settings.onSkipped(Buffer.from(name, "latin1").toString(), reason);
 		} catch (error) {
 			console.error("qmtp: onSkipped of a maildir threw:", error);
 		}
 	}
 }
 
+/** Somebody was there first: we ourselves, the last time. */
+function nullIfGone(error: unknown): null {
+	if (codeOf(error) === "ENOENT") return null;
+	throw error;
+}
+
+function ignore(): void {}
+
 const NO_MAIL = "it does not begin with the lines Return-Path: <SENDER> and Delivered-To: RECIPIENT";
-const OF_PROCESS = ["EMFILE", "ENFILE", "ENOMEM"];
+const NO_ADDRESS = "its recipient is empty, or there is a CR or a NUL in an address";
 const RETRY_MS = 5 * 60 * 1000; // of what is the fault of the disk, or of a file
 const LONGEST_WAIT_MS = 60_000;

@@ -1,10 +1,12 @@
 /**
- * What is in new/, oldest first: as many files as one wants to know of, however many there are. The names are read as a
- * stream, and what is beyond the oldest so many is let go of on the way.
+ * What is in new/, oldest first: as many files as one wants to know of, however many there are. Names are read without
+ * their types: on a file system that does not tell them Node asks for each, and fails for all if one cannot be told. So
+ * what is no regular file shows when it is opened.
  *
  * Source: D. J. Bernstein, "Using maildir format": a name begins with the time in seconds and a dot.
  */
-import { lstat, opendir } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
+import { codeOf, isOfProcess } from "./fault.js";
 
 /** A file that was found. */
 export interface FoundFile {
@@ -23,12 +25,12 @@ export interface Listing {
 }
 
 /**
- * Finds the oldest regular files whose names do not begin with a dot.
+ * Finds the oldest files whose names do not begin with a dot.
  *
  * @param directory - With a slash at the end.
  * @param most - How many.
  * @param isWanted - Asked for each name.
- * @throws What the system says.
+ * @throws What the system says of the directory. A file that it says nothing of is among the oldest.
  */
 export async function oldestFiles(
 	directory: string,
@@ -38,9 +40,8 @@ export async function oldestFiles(
 	let files: FoundFile[] = [];
 	let count = 0;
 	let newest = Number.POSITIVE_INFINITY; // later ones are not among the oldest
-	for await (const entry of await opendir(directory, { encoding: "latin1", bufferSize: NAMES_AT_ONCE })) {
-		const { name } = entry;
-		if (name.startsWith(".") || !isWanted(name) || !entry.isFile()) continue;
+	for (const name of await readdir(directory, "latin1")) {
+		if (name.startsWith(".") || !isWanted(name)) continue;
 		const dueAt = timeIn(name) ?? (await timeOf(directory, name));
 		if (dueAt === null) continue;
 		count++;
@@ -64,13 +65,14 @@ function timeIn(name: string): number | null {
 	return match === null ? null : Number(match[1]) * 1000;
 }
 
-/** Null if it is gone. */
+/** Null if it is gone, or no regular file. */
 async function timeOf(directory: string, name: string): Promise<number | null> {
 	try {
-		return (await lstat(pathOf(directory, name))).mtimeMs;
+		const stats = await lstat(pathOf(directory, name));
+		return stats.isFile() ? stats.mtimeMs : null;
 	} catch (error) {
-		if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-		throw error;
+		if (isOfProcess(error)) throw error;
+		return codeOf(error) === "ENOENT" ? null : 0; // who opens it tells what is wrong with it
 	}
 }
 
@@ -80,4 +82,3 @@ function newestFirst(a: FoundFile, b: FoundFile): number {
 }
 
 const TIME = /^(\d{9,11})\./; // what has fewer digits is no time since 1973
-const NAMES_AT_ONCE = 1024;

@@ -4,42 +4,64 @@
  */
 import * as fs from "node:fs";
 import { promisify } from "node:util";
+import { codeOf } from "./fault.js";
 import { type Head, readHead } from "./head.js";
+import { type Mark, markOf } from "./mark.js";
 
 /** A mail that can be sent. */
 export interface Mail extends Head {
 	/** Of the message, in bytes. */
 	readonly size: number;
-	/** When the file was written, in milliseconds since 1970. */
-	readonly mtimeMs: number;
+	/** When the file was written, in milliseconds since 1970; or, if that was set to a time to come, when it was set. */
+	readonly writtenAt: number;
 	/** The message, if it is in memory; null if not. */
 	readonly bytes: Uint8Array | null;
 	/** The message from its beginning, in chunks. Reading fails if the file is not the one that was opened. */
 	chunks(): AsyncIterable<Uint8Array>;
 }
 
+/** What {@link openMail} found. */
+export interface OpenedFile {
+	/** The file as it was before it was read. */
+	readonly mark: Mark;
+	/** What {@link readHead} says if there is no mail for the prefix in it. */
+	readonly mail: Mail | "other" | "malformed";
+}
+
 /**
  * Opens a file as mail.
  *
- * @returns What {@link readHead} says if there is no mail for `prefix` in it.
- * @throws What the system says; an error for what is no regular file.
+ * @param followsLinks - If it is a symbolic link, the file is where that leads.
+ * @throws What the system says; an error for what is no regular file, see {@link isNoFile}.
  */
-export async function openMail(path: Buffer, prefix: string): Promise<Mail | "other" | "malformed"> {
-	const file = await open(path, READ_AT_ONCE);
+export async function openMail(path: Buffer, prefix: string, followsLinks: boolean): Promise<OpenedFile> {
+	const flags = followsLinks ? READ_AT_ONCE : READ_AT_ONCE | NO_LINK;
+	const file = await open(path, flags);
 	try {
 		const stats = await fstat(file);
-		if (!stats.isFile()) throw new Error("it is no regular file");
+		if (!stats.isFile()) throw new NoFile("it is no regular file");
+		const mark = markOf(stats);
 		const start = await readStart(file, Math.min(stats.size, LARGEST_IN_MEMORY));
 		const head = readHead(start, prefix);
-		if (typeof head === "string") return head;
+		if (typeof head === "string") return { mark, mail: head };
 		const bytes = stats.size > LARGEST_IN_MEMORY ? null : start.subarray(head.length);
 		const size = bytes?.length ?? stats.size - head.length;
-		const chunks = () => chunksOf(path, stats.ino, head.length, stats.size);
-		return { ...head, size, mtimeMs: stats.mtimeMs, bytes, chunks };
+		const chunks = () => chunksOf(path, flags, mark, head.length);
+		return {
+			mark,
+			mail: { ...head, size, writtenAt: Math.min(stats.mtimeMs, stats.ctimeMs), bytes, chunks },
+		};
 	} finally {
 		await close(file);
 	}
 }
+
+/** True if the error says that it is no regular file: a directory, a pipe, a socket, a link that is not followed. */
+export function isNoFile(error: unknown): boolean {
+	return error instanceof NoFile || codeOf(error) === "ELOOP" || codeOf(error) === "ENXIO";
+}
+
+class NoFile extends Error {}
 
 /** The first bytes; fewer if there are fewer. */
 async function readStart(file: number, length: number): Promise<Buffer> {
@@ -53,12 +75,18 @@ async function readStart(file: number, length: number): Promise<Buffer> {
 	return bytes.subarray(0, filled);
 }
 
-async function* chunksOf(path: Buffer, ino: number, start: number, end: number): AsyncGenerator<Uint8Array> {
-	const file = await open(path, READ_AT_ONCE);
+async function* chunksOf(
+	path: Buffer,
+	flags: number,
+	{ dev, ino, size }: Mark,
+	start: number,
+): AsyncGenerator<Uint8Array> {
+	const file = await open(path, flags);
 	try {
-		if ((await fstat(file)).ino !== ino) throw new Error("it is another file now");
-		for (let position = start; position < end; ) {
-			const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - position));
+		const stats = await fstat(file);
+		if (stats.ino !== ino || stats.dev !== dev) throw new Error("it is another file now");
+		for (let position = start; position < size; ) {
+			const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, size - position));
 			const { bytesRead } = await read(file, chunk, 0, chunk.length, position);
 			if (bytesRead === 0) return; // shorter than it was: whoever sends it counts
 			yield chunk.subarray(0, bytesRead);
@@ -80,3 +108,4 @@ const LARGEST_IN_MEMORY = 256 * 1024;
 const CHUNK_BYTES = 256 * 1024;
 // Opening a pipe that nobody writes to would wait for ever.
 const READ_AT_ONCE = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0);
+const NO_LINK = fs.constants.O_NOFOLLOW ?? 0;

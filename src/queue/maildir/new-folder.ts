@@ -2,9 +2,10 @@
  * new/ of a maildir, looked through now and then: when what was found is used up and there was more, or when the folder
  * has changed. One that is large is looked through seldom, so that looking takes a tenth of the time at most.
  */
-import { stat } from "node:fs/promises";
+import { lstat, stat } from "node:fs/promises";
 import type { Agenda } from "./agenda.js";
-import { oldestFiles } from "./listing.js";
+import { oldestFiles, pathOf } from "./listing.js";
+import { isSame } from "./mark.js";
 
 /** A folder, and what is found in it. */
 export class NewFolder {
@@ -12,16 +13,21 @@ export class NewFolder {
 	readonly path: string;
 	readonly #agenda: Agenda;
 	readonly #poll: number;
+	readonly #check: () => Promise<void>;
 	#looking: Promise<void> | null = null;
 	#nextLook = 0; // by performance.now(), and so are the other times
 	#more = false;
 	#seen: Seen | null = null;
 
-	/** @param poll - How often to look, in ms. */
-	constructor(path: string, agenda: Agenda, poll: number) {
+	/**
+	 * @param poll - How often to look, in ms.
+	 * @param check - Called before each look, which is none if it rejects.
+	 */
+	constructor(path: string, agenda: Agenda, poll: number, check: () => Promise<void>) {
 		this.path = path;
 		this.#agenda = agenda;
 		this.#poll = poll;
+		this.#check = check;
 	}
 
 	/** How long it is, in ms, until a look is worth it. */
@@ -43,23 +49,42 @@ export class NewFolder {
 		return this.#looking;
 	}
 
+	/** There is something that the last look did not find, although the folder has not changed. */
+	hasMore(): void {
+		this.#seen = null;
+	}
+
 	async #look(): Promise<void> {
 		const begun = performance.now();
 		try {
+			await this.#check();
 			const { mtimeMs } = await stat(this.path);
 			if (!this.#more && !this.#mayHaveChanged(mtimeMs, begun)) return;
-			const aside = new Set(this.#agenda.aside);
+			this.#seen = { mtimeMs, at: begun, settled: Date.now() - mtimeMs > SETTLED_MS };
+			const gone = new Map(this.#agenda.aside);
 			const { files, more } = await oldestFiles(this.path, MOST_FOUND, (name) => {
-				aside.delete(name);
+				gone.delete(name);
 				return !this.#agenda.has(name);
 			});
 			this.#agenda.find(files);
-			this.#agenda.forget(aside);
+			this.#agenda.forget(gone.keys());
 			this.#more = more;
-			this.#seen = { mtimeMs, at: begun, settled: Date.now() - mtimeMs > SETTLED_MS };
+			await this.#reconsider();
+		} catch (error) {
+			this.#seen = null;
+			throw error;
 		} finally {
 			const now = performance.now();
 			this.#nextLook = now + Math.max(this.#poll, SHARE * (now - begun));
+		}
+	}
+
+	/** What was set aside may have been written to since. */
+	async #reconsider(): Promise<void> {
+		for (const [name, mark] of [...this.#agenda.aside]) {
+			if (mark === null) continue;
+			const stats = await lstat(pathOf(this.path, name)).catch(() => null); // as if it had not changed
+			if (stats !== null && !isSame(mark, stats)) this.#agenda.reconsider(name);
 		}
 	}
 
