@@ -34,6 +34,12 @@ export class Child {
 		});
 	}
 
+	/** The processor time of the process so far, in us. */
+	async cpu(): Promise<number> {
+		const { user, system } = await this.ask<NodeJS.CpuUsage>("cpu");
+		return user + system;
+	}
+
 	/** Ends the process, and resolves when it has ended. */
 	async stop(): Promise<void> {
 		await new Promise((resolve) => {
@@ -43,10 +49,11 @@ export class Child {
 	}
 }
 
-/** The other side: answers each question by the function of that name, and ends with the parent. */
+/** The other side: answers each question by the function of that name, and `cpu` by itself, and ends with the parent. */
 export function answerParent(answers: Readonly<Record<string, () => unknown>>): void {
+	const all: typeof answers = { cpu: () => process.cpuUsage(), ...answers };
 	process.on("message", async (question: string) => {
-		process.send?.(await answers[question]?.());
+		process.send?.(await all[question]?.());
 	});
 	process.on("disconnect", () => process.exit());
 }

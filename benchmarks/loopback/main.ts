@@ -128,12 +128,11 @@ function variant(name: string, child: Child, { messages }: Load, send: () => Pro
 	return {
 		name,
 		async run() {
-			const before = await child.ask<NodeJS.CpuUsage>("cpu");
+			const before = await child.cpu();
 			const started = performance.now();
 			await send();
 			const seconds = (performance.now() - started) / 1000;
-			const after = await child.ask<NodeJS.CpuUsage>("cpu");
-			const microseconds = after.user + after.system - before.user - before.system;
+			const microseconds = (await child.cpu()) - before;
 			cpu.set(name, [...(cpu.get(name) ?? []), microseconds / messages].slice(-rounds)); // without the warm-up
 			return messages / seconds;
 		},

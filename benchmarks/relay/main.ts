@@ -10,6 +10,7 @@
  * - Files that grow: both databases are empty before each round, and have the room of the ones before.
  * - A noisy, shared machine: the loop and the server run in turns, and the ratio is that of one round.
  */
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Child } from "../child.js";
 import { smallPackage } from "../fixtures/packages.js";
@@ -18,7 +19,7 @@ import { sendPrebuilt } from "../loopback/clients.js";
 import { benchmarkOptions } from "../options.js";
 import { figure, printTable, printTitle, spread } from "../report.js";
 import { record } from "../results.js";
-import { inTurns, ratios, samplesOf } from "../rounds.js";
+import { inTurns, median, ratios, samplesOf } from "../rounds.js";
 import { holdTo } from "../target.js";
 
 const SMALL_BYTES = 1024;
@@ -48,6 +49,12 @@ const bare = new Child(new URL("./bare.js", import.meta.url), [
 	...[large.length, LARGE_MESSAGES, AT_ONCE].map(String),
 ]);
 const port = await relay.ask<number>("port");
+const ownCpu = async () => {
+	const { user, system } = process.cpuUsage();
+	return user + system;
+};
+const clocks = [ownCpu, () => relay.cpu(), () => sink.cpu()];
+const cpu: number[][] = []; // of each round through all: us a message, of the client, the server with the relay, the next hop
 const samples = await inTurns(
 	[
 		{ name: OUT, run: outOfSpool },
@@ -70,7 +77,7 @@ printTable([
 	[BARE, spread(samplesOf(samples, BARE)), figure(1)],
 	[THROUGH, spread(samplesOf(samples, THROUGH)), spread(shares)],
 ]);
-console.log();
+printProcessors(cpu.slice(-rounds)); // without the warm-up
 for (const [name, values] of samples) {
 	record({ benchmark: BENCHMARK, name, unit: "messages/s", samples: values, better: "higher" });
 }
@@ -89,9 +96,23 @@ async function outOfSpool(): Promise<number> {
 
 async function through(): Promise<number> {
 	await relay.ask("listen");
+	const before = await Promise.all(clocks.map((clock) => clock()));
 	const started = performance.now();
 	const answers = await sendPrebuilt(port, [large], LARGE_MESSAGES);
 	if (answers !== LARGE_MESSAGES) throw new Error(`${answers} answers to ${LARGE_MESSAGES} messages`);
 	await relay.ask("delivered");
-	return LARGE_MESSAGES / ((performance.now() - started) / 1000);
+	const seconds = (performance.now() - started) / 1000;
+	const after = await Promise.all(clocks.map((clock) => clock()));
+	cpu.push(after.map((time, index) => (time - (before[index] as number)) / LARGE_MESSAGES));
+	return LARGE_MESSAGES / seconds;
+}
+
+/** What the whole way takes of all processors: no machine is faster than that, however well its processes overlap. */
+function printProcessors(rows: readonly (readonly number[])[]): void {
+	const [client, through, hop] = clocks.map((_, index) => median(rows.map((row) => row[index] as number)));
+	const total = median(rows.map((row) => row.reduce((sum, time) => sum + time, 0)));
+	const most = (availableParallelism() * 1_000_000) / total;
+	const parts = `client ${figure(client ?? 0)}, server and relay ${figure(through ?? 0)}, next hop ${figure(hop ?? 0)}`;
+	console.log(`\n  processor time of 100 KB the whole way, us: ${parts}`);
+	console.log(`  with all processors at work all the time, that is ${figure(most)} messages/s at most\n`);
 }

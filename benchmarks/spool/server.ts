@@ -9,6 +9,5 @@ const server = new QmtpServer({ queue, hooks: { recipient: acceptAnyone } });
 const { port } = await server.listen({ port: 0, host: "127.0.0.1" });
 answerParent({
 	port: () => port,
-	cpu: () => process.cpuUsage(),
 	messages: async () => (await queue.stats()).messages,
 });
