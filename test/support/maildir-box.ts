@@ -1,5 +1,6 @@
 /** Maildirs with mail in them, for what sends it on. */
-import { readdir, readFile, utimes, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readdir, readFile, rename, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import { maildirQueue } from "../../src/queue/maildir.js";
@@ -49,13 +50,15 @@ export class MailBox {
 		return MailBox.with(Array.from({ length: count }, (_, index) => numberedMail(index)));
 	}
 
-	/** Writes a file as it is. One character is one byte. @param name - With its folder. */
+	/** Writes a file as it is: a new one is there whole at once, one that is there is changed. One character is one byte. */
 	async write(name: string, content: string | Uint8Array, seconds = 3600): Promise<void> {
+		const unnamed = existsSync(join(this.path, name)) ? name : "being-written";
 		await writeFile(
-			join(this.path, name),
+			join(this.path, unnamed),
 			typeof content === "string" ? Buffer.from(content, "latin1") : content,
 		);
-		await this.age(name, seconds);
+		await this.age(unnamed, seconds);
+		await rename(join(this.path, unnamed), join(this.path, name));
 	}
 
 	/** Makes a file look so many seconds old. */

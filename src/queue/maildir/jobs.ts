@@ -2,6 +2,7 @@
  * Takes mail out of a maildir, one file a job. A file that is no mail, or cannot be opened, is told of and does not hold
  * up the others.
  */
+import { Alarm } from "../alarm.js";
 import type { Job } from "../source.js";
 import { Agenda, type PutOff, type Turn } from "./agenda.js";
 import { DirectorySync } from "./directory-sync.js";
@@ -13,7 +14,6 @@ import { pathOf } from "./listing.js";
 import { isNoFile, type OpenedFile, openMail } from "./mail.js";
 import { isSame, type Mark } from "./mark.js";
 import { NewFolder } from "./new-folder.js";
-import { Pause } from "./pause.js";
 
 /** How mail is taken. */
 export interface JobSettings {
@@ -36,7 +36,7 @@ export class Jobs {
 	readonly #agenda = new Agenda();
 	readonly #folder: NewFolder;
 	readonly #sync: DirectorySync;
-	readonly #loops = new Set<Pause>();
+	readonly #loops = new Set<Alarm>();
 	#isOurs = true; // by the last check
 
 	/** @param path - new/, with a slash at the end. */
@@ -53,20 +53,21 @@ export class Jobs {
 	 * @param concurrency - How many may be out at a time.
 	 */
 	async *take(ending: readonly AbortSignal[], concurrency: number): AsyncGenerator<Job, undefined> {
-		const pause = new Pause(ending);
-		this.#loops.add(pause);
+		const alarm = new Alarm(ending);
+		this.#loops.add(alarm);
 		const out = new Set<Turn>();
 		const letGo = (turn: Turn) => {
 			out.delete(turn);
-			pause.wake();
+			alarm.ring();
 		};
 		try {
-			while (!pause.ended) {
+			while (!alarm.ended) {
+				alarm.reset(); // what rings from now on is not in what is looked up now
 				if (!this.#isOurs) await this.#check();
 				const isFull = out.size === concurrency;
 				const turn = isFull ? null : this.#agenda.next(this.#settings.now());
 				if (turn === null) {
-					await this.#wait(pause, isFull);
+					await this.#wait(alarm, isFull);
 					continue;
 				}
 				if (turn.finished !== null) {
@@ -75,7 +76,7 @@ export class Jobs {
 				}
 				const job = await this.#open(turn, () => letGo(turn));
 				if (job === null) continue;
-				if (pause.ended) {
+				if (alarm.ended) {
 					this.#giveBack(turn);
 					return;
 				}
@@ -85,18 +86,18 @@ export class Jobs {
 		} catch (error) {
 			throw queueError(error);
 		} finally {
-			this.#loops.delete(pause);
-			pause.end();
+			this.#loops.delete(alarm);
+			alarm.end();
 		}
 	}
 
 	/** Waits until there may be something to do. */
-	async #wait(pause: Pause, isFull: boolean): Promise<void> {
-		if (isFull) return await pause.for(LONGEST_WAIT_MS); // woken when one is settled
+	async #wait(alarm: Alarm, isFull: boolean): Promise<void> {
+		if (isFull) return await alarm.wait(LONGEST_WAIT_MS); // woken when one is settled
 		const looking = this.#folder.look();
-		if (looking !== null) return await pause.during(looking);
+		if (looking !== null) return await alarm.during(looking);
 		const untilDue = this.#agenda.nextDue - this.#settings.now();
-		await pause.for(Math.max(1, Math.min(this.#folder.pause, untilDue, this.#settings.poll)));
+		await alarm.wait(Math.max(1, Math.min(this.#folder.pause, untilDue, this.#settings.poll)));
 	}
 
 	/** Null if there is nothing to be delivered. @throws What the system says if that is no fault of the file. */
@@ -176,13 +177,13 @@ export class Jobs {
 	#putOff(turn: Turn, how: PutOff): void {
 		this.#agenda.tick(this.#settings.now());
 		this.#agenda.putOff(turn, how);
-		for (const pause of this.#loops) pause.wake(); // they may wait for too long
+		for (const alarm of this.#loops) alarm.ring(); // they may wait for too long
 	}
 
 	/** As if it had not been taken. */
 	#giveBack(turn: Turn): void {
 		this.#agenda.putOff(turn, turn);
-		for (const pause of this.#loops) pause.wake();
+		for (const alarm of this.#loops) alarm.ring();
 	}
 
 	async #tell(name: string, reason: string): Promise<void> {

@@ -2,8 +2,8 @@
  * Takes messages out of a spool and keeps them while they are out: a lease on each, renewed until it is settled. When
  * this process dies, the leases run out.
  */
+import { Alarm } from "../alarm.js";
 import type { Job, TakeOptions } from "../source.js";
-import { Alarm } from "./alarm.js";
 import { queueError } from "./fault.js";
 import { SpoolJob } from "./job.js";
 import type { Outcome, SpoolStore, StoredMessage } from "./store.js";

@@ -1,6 +1,6 @@
-/** Waits for a time, or to be woken. What rings while nobody waits is not lost. */
+/** Waits for a time or for work, or to be woken. What rings while nobody waits is not lost. */
 
-/** An alarm clock for one sleeper. */
+/** An alarm clock for one sleeper: the loop that hands out the jobs of a source. */
 export class Alarm {
 	readonly #signals: readonly AbortSignal[];
 	readonly #onAbort = () => this.#wake();
@@ -31,19 +31,32 @@ export class Alarm {
 
 	/** Resolves after `ms`, or when it rings, or rang since `reset()`. */
 	async wait(ms: number): Promise<void> {
-		if (this.#rung || this.ended) return;
-		await new Promise<void>((resolve) => {
-			const timer = setTimeout(resolve, ms);
-			this.#wake = () => {
-				clearTimeout(timer);
-				resolve();
-			};
+		let timer: NodeJS.Timeout | undefined;
+		await this.#until((done) => {
+			timer = setTimeout(done, ms);
 		});
-		this.#wake = () => {};
+		clearTimeout(timer);
+	}
+
+	/** Resolves with `work`, or as `wait` does. It rejects if the work does before. */
+	during(work: Promise<void>): Promise<void> {
+		return this.#until((done, fail) => void work.then(done, fail));
 	}
 
 	/** Lets go of the signals. */
 	end(): void {
 		for (const signal of this.#signals) signal.removeEventListener("abort", this.#onAbort);
+	}
+
+	async #until(start: (done: () => void, fail: (error: unknown) => void) => void): Promise<void> {
+		if (this.#rung || this.ended) return;
+		try {
+			await new Promise<void>((resolve, reject) => {
+				this.#wake = resolve;
+				start(resolve, reject);
+			});
+		} finally {
+			this.#wake = () => {};
+		}
 	}
 }
