@@ -20,6 +20,11 @@ export function bytesBody(bytes: Uint8Array): Body {
 	return { length: bytes.length, bytes, repeatable: true, chunks: chunksOfBytes, close: nothingToClose };
 }
 
+/** The chunks of a body, for somebody to whom they are to belong: of one in memory they are copies. */
+export async function* ownChunks(body: Body): AsyncGenerator<Uint8Array> {
+	for await (const chunk of body.chunks()) yield body.bytes === null ? chunk : new Uint8Array(chunk);
+}
+
 async function* chunksOfBytes(this: Body): AsyncGenerator<Uint8Array> {
 	const bytes = this.bytes as Uint8Array;
 	for (let at = 0; at < bytes.length; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);

@@ -77,12 +77,13 @@ function version(): string {
 }
 
 function complain(line: string, code: number): number {
-	process.stderr.write(`${line.replace(PASSWORD_IN_URL, "$1:...@")}\n`);
+	process.stderr.write(`${line.replace(PASSWORD_IN_URL, "$1$2:...@")}\n`);
 	return code;
 }
 
 // A URL may stand where none belongs. The word itself stands in what says how one is written.
-const PASSWORD_IN_URL = /(\/\/[^\s:/@]*):(?!PASSWORD@)\S*@/g;
+// Nobody writes spaces into other URLs; a password of a broker may have some, so all up to the last @ is hidden.
+const PASSWORD_IN_URL = /(amqps?:\/\/[^\s:/@]*):(?!PASSWORD@).*@|(\/\/[^\s:/@]*):(?!PASSWORD@)\S*@/gi;
 
 // Whoever reads our output may leave early; what they did not want to read is no failure.
 process.stdout.on("error", () => {});

@@ -54,7 +54,8 @@ export interface RabbitmqQueueOptions {
 	 */
 	readonly deliveryLimit?: number;
 	/**
-	 * How long to wait for the broker's confirm of a message, in ms. Then it gets Z (#4.3.0), though it may be stored.
+	 * How long to wait for the broker's confirm of a message, in ms, and for the first connection. Then it gets Z (#4.3.0),
+	 * though it may be stored.
 	 * @defaultValue 30000
 	 */
 	readonly confirmTimeout?: number;
@@ -184,7 +185,8 @@ class Rabbitmq implements RabbitmqQueue {
 	readonly #jobs: Jobs;
 	#first: Promise<void> | null = null; // the first attempt to connect
 	#begun = false; // that has come to its end
-	#closed = false;
+	#closing: Promise<void> | null = null;
+	readonly #timeout: number;
 
 	constructor(options: RabbitmqQueueOptions) {
 		onlyOptions(options, OPTIONS);
@@ -197,10 +199,11 @@ class Rabbitmq implements RabbitmqQueue {
 		// Not from within amqplib's events: what it throws would be taken for the connection's fault.
 		const onFault = (error: Error) => queueMicrotask(() => tell?.(error));
 		const connection = { addresses: brokerAddresses(options.url), tls, onFault, ...given({ pauses }) };
+		this.#timeout = wholeNumberOption("confirmTimeout", confirmTimeout, 1, LONGEST_TIMER);
 		this.#publisher = new Publisher({
 			connection: { ...connection, name: `qmtp ${names.main}, publishing` },
 			declare,
-			confirmTimeout: wholeNumberOption("confirmTimeout", confirmTimeout, 1, LONGEST_TIMER),
+			confirmTimeout: this.#timeout,
 			...given({ publishesPerChannel }),
 		});
 		this.#consuming = new Connection({ ...connection, name: `qmtp ${names.main}, consuming` }, declare);
@@ -227,7 +230,7 @@ class Rabbitmq implements RabbitmqQueue {
 	}
 
 	open(message: MessageInfo): Delivery | Promise<Delivery> {
-		if (this.#closed) throw brokerError("closing");
+		if (this.#closing !== null) throw brokerError("closing");
 		const { id, length, exact } = message;
 		if (!ID.test(id)) throw new QueueError("ERR_QMTP_QUEUE", "message id cannot be stored (#5.3.0)");
 		const largest = Math.min(this.#place.maxBytesPerMessage, this.#publisher.largestBody);
@@ -245,20 +248,33 @@ class Rabbitmq implements RabbitmqQueue {
 			1,
 			MOST_PREFETCHED,
 		);
-		if (this.#closed) throw brokerError("closing");
+		if (this.#closing !== null) throw brokerError("closing");
 		if (!this.#begun) await this.prepare();
 		yield* this.#jobs.take(options, concurrency);
 	}
 
 	async close(): Promise<void> {
-		this.#closed = true;
+		this.#closing ??= this.#close();
+		await this.#closing;
+	}
+
+	async #close(): Promise<void> {
 		await this.#jobs.close();
 		await this.#publisher.close();
 		await this.#consuming.close();
 	}
 
 	async #openSlowly(message: MessageInfo): Promise<Delivery> {
-		await this.prepare(); // whoever comes when the first attempt has ended does not wait for another
+		let timer: NodeJS.Timeout | undefined;
+		const late = new Promise<void>((resolve) => {
+			timer = setTimeout(resolve, this.#timeout);
+		});
+		try {
+			await Promise.race([this.prepare(), late]);
+		} finally {
+			clearTimeout(timer);
+		}
+		this.#begun = true; // whoever comes when the first attempt has ended, or took too long, does not wait for another
 		return await this.open(message);
 	}
 }

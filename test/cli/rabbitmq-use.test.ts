@@ -16,7 +16,7 @@ test.each([
 	[`amqp://me:${PASSWORD}@`, "url must be amqp://USER:PASSWORD@HOST:PORT/VHOST"],
 	[`amqp:me:${PASSWORD}@127.0.0.1`, "url must be amqp://"],
 	[`amqp://me:${PASSWORD}`, "url has a host that is none"],
-	[`amqp://me:${PASSWORD}/x@127.0.0.1`, "url has a host that is none"],
+	[`amqp://me:${PASSWORD}/x@127.0.0.1`, "url has an @ behind its first slash"],
 	[`amqp://me:x?${PASSWORD}@127.0.0.1`, "behind the ? stands what is none of queue, delivery-limit, max-"],
 	[`amqp://me:x#${PASSWORD}@127.0.0.1`, "url has a # in it, which is written %23"],
 	[`amqp://me:%${PASSWORD}@127.0.0.1`, "url has a % that begins no byte"],

@@ -161,7 +161,7 @@ describeWithRabbitmq("the command line", () => {
 		await relay.until("stdout", new RegExp(`^fault id=- ${lost}`, "m"));
 		await server.until("stderr", new RegExp(`^fault ${lost}`, "m"));
 		const again = new RegExp(
-			`^fault (id=- )?message broker cannot be reached \\(#4\\.3\\.0\\): amqp://${USER}@`,
+			`^fault (id=- )?amqp://${USER}@127.0.0.1:${wire.port}/: (?!connection lost)`,
 			"m",
 		);
 		await Promise.all([server.until("stderr", again), relay.until("stdout", again)]);
@@ -224,7 +224,9 @@ describeWithRabbitmq("the command line", () => {
 		const first = await run(declare, environment);
 		expect(first).toMatchObject({ code: 0, stderr: "" });
 		const lines = first.stdout.trimEnd().split("\n");
-		expect(lines[0]).toBe('declared declared.parked x-queue-type="quorum"');
+		expect(lines[0]).toBe(
+			'declared declared.parked x-queue-type="quorum" x-overflow="reject-publish" x-delivery-limit=2000000000',
+		);
 		expect(lines.map((line) => line.split(" ")[1])).toEqual(
 			rabbitmqTopology({ queue: "declared" }).map(({ name }) => name),
 		);

@@ -1,8 +1,10 @@
 /** What the source of a queue of RabbitMQ passes on: messages that are not due yet, and those that are parked. */
 import { randomBytes } from "node:crypto";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { encodePackage } from "../../src/protocol/package-encoder.js";
 import { accepted, deferred } from "../../src/protocol/response.js";
+import { brokerError } from "../../src/queue/rabbitmq/fault.js";
+import { Publisher } from "../../src/queue/rabbitmq/publisher.js";
 import { RETRY_TTLS } from "../../src/queue/rabbitmq/topology.js";
 import type { RabbitmqQueue } from "../../src/queue/rabbitmq.js";
 import { bytesOf } from "../support/bytes.js";
@@ -44,6 +46,52 @@ describeWithRabbitmq("the source of RabbitMQ", () => {
 			const { "x-delivery-count": count = 0, ...headers } = headersOf(waiting); // of this one, which says 0
 			const names = Object.keys(headers).filter((name) => !name.startsWith("x-qmtp-"));
 			expect([count, names]).toEqual([0, []]);
+		});
+
+		it("waits at most a day, whatever it says", async () => {
+			const body = packageOf({ sender: "", recipients: ["a@example.com"] }, "x\n");
+			await rabbit.publish(body, {
+				messageId: "1",
+				headers: { ...HEADERS, "x-qmtp-next-attempt": 8_000_000_000_000_000 },
+			});
+			const waits = queue.take({})[Symbol.asyncIterator]().next();
+			const waiting = await rabbit.next(rabbit.names.retries[1]?.name as string);
+			const latest = Date.now() + 86_400_000;
+			expect(Number(headersOf(waiting)["x-qmtp-next-attempt"])).toBeLessThanOrEqual(latest);
+			await queue.close();
+			await waits;
+		});
+
+		it("that no queue takes in which it could wait does not stop what is due", async () => {
+			const body = packageOf({ sender: "", recipients: ["a@example.com"] }, "x\n");
+			const due = Date.now() + 4_000_000;
+			const { publish } = Publisher.prototype;
+			const refusing = vi.spyOn(Publisher.prototype, "publish").mockImplementation(function (
+				this: Publisher,
+				publication,
+			) {
+				if (publication.queue.includes(".retry.")) return Promise.reject(brokerError("refused"));
+				return publish.call(this, publication);
+			});
+			onTestFinished(() => refusing.mockRestore());
+			for (let number = 0; number < 4; number++) {
+				await rabbit.publish(body, {
+					messageId: String(number),
+					headers: { ...HEADERS, "x-qmtp-next-attempt": due },
+				});
+			}
+			const id = await store();
+			const taking = queue.take({ concurrency: 2 })[Symbol.asyncIterator]();
+			const { value: job } = await taking.next();
+			expect(job.id).toBe(id);
+			await job.settle([K]);
+			await queue.close();
+			const counts = [await rabbit.ready(rabbit.name), await rabbit.ready(rabbit.names.parked)];
+			expect(counts).toEqual([4, 0]);
+			expect(headersOf(await rabbit.next(rabbit.name))).toMatchObject({
+				"x-qmtp-next-attempt": due,
+				"x-qmtp-attempts": 0,
+			});
 		});
 
 		it("does not come to its delivery limit by waiting", async () => {
@@ -101,6 +149,12 @@ describeWithRabbitmq("the source of RabbitMQ", () => {
 				whole,
 				{ messageId: "1", headers: { ...HEADERS, "x-qmtp-queued-at": "then" } },
 				/queued-at/,
+			],
+			[
+				"with a time that is none",
+				whole,
+				{ messageId: "1", headers: { ...HEADERS, "x-qmtp-queued-at": 8_640_000_000_000_001 } },
+				/queued-at is no time/,
 			],
 			["without an id", whole, { headers: HEADERS }, /message-id/],
 			["with a wrong id", whole, { messageId: "1; rm", headers: HEADERS }, /message-id/],

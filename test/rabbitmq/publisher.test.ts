@@ -117,7 +117,19 @@ describeWithRabbitmq("a publisher", () => {
 		await declare(direct, queue);
 		await publish(publisher, "stored again");
 		expect(await stored()).toBe(1);
-		expect(faults).toEqual([]);
+		expect(faults.map(({ message }) => message)).toEqual([
+			`the broker has no queue ${queue} any more: it is declared again`,
+		]);
+	});
+
+	test("a queue that somebody deleted is declared again, without another connection", async () => {
+		const publisher = await connected();
+		await publish(publisher, "stored");
+		await deleteQueue(queue);
+		await expectReason([publish(publisher, "lost")], "returned", "ERR_QMTP_QUEUE");
+		await vi.waitFor(() => publish(publisher, "stored again"), 10_000);
+		expect(await stored()).toBe(1);
+		expect(wire.connections).toBe(1);
 	});
 
 	test("a publish that a full queue refuses fails, and those before it do not", async () => {

@@ -1,6 +1,9 @@
 /** The source of a queue of RabbitMQ when its connection breaks, or the broker takes its consumer away. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it, vi } from "vitest";
+import { encodePackage } from "../../src/protocol/package-encoder.js";
 import { accepted, deferred } from "../../src/protocol/response.js";
+import { brokerError } from "../../src/queue/rabbitmq/fault.js";
+import { Publisher } from "../../src/queue/rabbitmq/publisher.js";
 import type { RabbitmqQueue } from "../../src/queue/rabbitmq.js";
 import type { Job } from "../../src/queue/source.js";
 import { bytesOf } from "../support/bytes.js";
@@ -159,6 +162,59 @@ describeWithRabbitmq("the source of RabbitMQ without its connection", () => {
 		const again = await nextOf(taking);
 		await again.settle([K]);
 	});
+
+	it("begins nothing while nothing can be published, keeps what is here, and goes on", async () => {
+		const idle = rabbit.queue({ idle: 40 });
+		await store(1);
+		const taking = take(idle, 2);
+		const job = await nextOf(taking);
+		const next = taking.next();
+		let isThere = false;
+		next.then(() => {
+			isThere = true;
+		});
+		const problem = vi.spyOn(Publisher.prototype, "problem", "get").mockReturnValue(brokerError("blocked"));
+		try {
+			await put("2000");
+			await until(
+				() => rabbit.ready(rabbit.name),
+				(ready) => ready === 0,
+			);
+			await job.settle([K]);
+			expect(isThere).toBe(false);
+		} finally {
+			problem.mockRestore();
+		}
+		const second = (await next).value as Job;
+		expect([second.id, second.attempts]).toEqual(["2000", 0]);
+		await second.settle([K]);
+	});
+
+	it("hands out again only those who are not finished with, when the others could not be stored", async () => {
+		const hasty = rabbit.queue({ url: line.url, patience: 1 });
+		const recipients = ["a@example.com", "b@example.com", "c@example.com"];
+		await deliver(hasty, [bytesOf("x\n")], { sender: "", recipients }, messageInfo({ id: "1" }));
+		const taking = take(hasty, 1);
+		const job = await nextOf(taking);
+		line.cut(true);
+		await rabbit.told(/connection lost/, 2);
+		await expect(job.settle([K, Z, Z], Date.now())).rejects.toMatchObject({ code: "ERR_QMTP_QUEUE" });
+		const next = taking.next(); // it is out no longer, and so there is room
+		line.mend();
+		const again = (await next).value as Job;
+		expect([again.id, again.envelope.recipients]).toEqual(["1", recipients.slice(1)]);
+		await again.settle([K, Z], Date.now());
+		const last = await nextOf(taking);
+		expect(last.envelope.recipients).toEqual(["c@example.com"]);
+		await last.settle([K]);
+	});
+
+	/** Puts a message in, past our own code. */
+	async function put(messageId: string): Promise<void> {
+		const { head, tail } = encodePackage({ sender: "", recipients: ["a"] }, { encoding: "lf", length: 2 });
+		const headers = { "x-qmtp-encoding": "utf-8", "x-qmtp-queued-at": Date.now() };
+		await rabbit.publish(Buffer.concat([head, bytesOf("x\n"), tail]), { messageId, headers });
+	}
 
 	/** Puts so many messages in, past the line. @returns Their ids. */
 	async function store(count: number, first = "1000"): Promise<string[]> {

@@ -73,6 +73,16 @@ describeWithRabbitmq("the source of RabbitMQ", () => {
 			expect(again.addressEncoding).toBe("latin1");
 		});
 
+		it("gives its chunks away, and stores what came", async () => {
+			const body = noise(300_000);
+			await deliver(queue, [body], { sender: "", recipients: ["a@example.com"] });
+			const job = await one(queue);
+			for await (const chunk of job.body) chunk.fill(0);
+			expect((await readAll(job.body)).equals(body)).toBe(true);
+			await job.settle([Z], Date.now());
+			expect((await readAll((await one(queue)).body)).equals(body)).toBe(true);
+		});
+
 		it("is of the message that was stored first", async () => {
 			const ids = await store(3);
 			expect(await idsOf(queue, 3)).toEqual(ids);
@@ -122,7 +132,7 @@ describeWithRabbitmq("the source of RabbitMQ", () => {
 				"x-qmtp-attempts": 1,
 			});
 			expect(headersOf(await rabbit.next(long?.name as string))).toMatchObject({
-				"x-qmtp-next-attempt": 8_640_000_000_000_000,
+				"x-qmtp-next-attempt": expect.closeTo(now + 86_400_000, -4), // a day
 			});
 			expect((await one(queue)).id).toBe(jobs[3]?.id);
 		});
@@ -166,15 +176,57 @@ describeWithRabbitmq("the source of RabbitMQ", () => {
 			expect([again.id, again.attempts]).toEqual([id, 1]);
 		});
 
-		it("that failed and is not called again gives the message back", async () => {
+		it("that failed and is not called again has those who are left stored later, and the others are done", async () => {
 			const hasty = rabbit.queue({ patience: 50 });
-			const [id] = await store(1);
+			const recipients = ["a@example.com", "b@example.com"];
+			await deliver(queue, [bytesOf("x\n")], { sender: "", recipients }, messageInfo({ id: "7" }));
 			const job = await one(hasty);
 			const [short] = rabbit.names.retries;
 			await rabbit.channel((channel) => channel.deleteQueue(short?.name as string));
-			await expect(job.settle([Z], Date.now() + 100)).rejects.toThrow(QueueError);
+			await expect(job.settle([K, Z], Date.now() + 100)).rejects.toThrow(QueueError);
 			const again = await one(queue);
-			expect([again.id, again.attempts]).toEqual([id, 1]); // that one began, too
+			expect([again.id, again.attempts, again.envelope.recipients]).toEqual(["7", 1, ["b@example.com"]]);
+			await job.settle([K, Z]); // stands
+			await again.settle([K]);
+			await hasty.close();
+			await queue.close();
+			expect(await everything()).toBe(0);
+		});
+
+		it("that failed is tried once more when the queue is closed", async () => {
+			const recipients = ["a@example.com", "b@example.com"];
+			await deliver(queue, [bytesOf("x\n")], { sender: "", recipients });
+			const job = await one(queue);
+			const [short, long] = rabbit.names.retries;
+			await rabbit.channel((channel) => channel.deleteQueue(short?.name as string));
+			await expect(job.settle([Z, K], Date.now() + 190)).rejects.toThrow(QueueError);
+			await rabbit.channel(async (channel) => {
+				const { main } = rabbit.names;
+				await channel.assertQueue(short?.name as string, {
+					arguments: {
+						"x-queue-type": "quorum",
+						"x-message-ttl": short?.ttl as number,
+						"x-dead-letter-exchange": "",
+						"x-dead-letter-routing-key": main,
+						"x-dead-letter-strategy": "at-least-once",
+						"x-overflow": "reject-publish",
+					},
+				});
+			});
+			await queue.close();
+			expect(await rabbit.ready(long?.name as string)).toBe(0);
+			expect((await one(rabbit.queue())).envelope.recipients).toEqual(["a@example.com"]);
+		});
+
+		it("uses a shorter wait when the right one takes nothing", async () => {
+			await store(1);
+			const job = await one(queue);
+			const [, long] = rabbit.names.retries;
+			await rabbit.channel((channel) => channel.deleteQueue(long?.name as string));
+			const time = Date.now() + 3_700_000;
+			await job.settle([Z], time);
+			const waiting = await rabbit.next(rabbit.names.retries[0]?.name as string);
+			expect(headersOf(waiting)).toMatchObject({ "x-qmtp-next-attempt": time, "x-qmtp-attempts": 1 });
 		});
 	});
 
@@ -255,7 +307,31 @@ describeWithRabbitmq("the source of RabbitMQ", () => {
 			await job.settle([K]);
 		});
 
-		it("gives back what nobody looked at when the queue is closed", async () => {
+		it("is closed thirty times while messages are here, and none of them counts as handed out", async () => {
+			const limited = new TestRabbit(broker.url);
+			try {
+				const filling = limited.queue({ deliveryLimit: 5 });
+				for (let number = 0; number < 60; number++) {
+					const info = messageInfo({ id: String(1000 + number) });
+					await deliver(filling, [bytesOf("x\n")], { sender: "", recipients: ["a@example.com"] }, info);
+				}
+				let largest = 0;
+				for (let round = 0; round < 30; round++) {
+					const source = limited.queue({ deliveryLimit: 5 });
+					const job = await nextOf(taken(source, { concurrency: 40 }));
+					largest = Math.max(largest, job.attempts);
+					await job.settle([K]);
+					await source.close();
+				}
+				expect(await limited.ready(limited.name)).toBe(30);
+				expect(await limited.ready(limited.names.parked)).toBe(0);
+				expect(largest).toBeLessThan(3); // what is under way to a consumer that is cancelled may count
+			} finally {
+				await limited.remove();
+			}
+		});
+
+		it("puts back what nobody looked at when the queue is closed", async () => {
 			const ids = await store(3);
 			const job = await nextOf(taken(queue, { concurrency: 3 }));
 			await until(

@@ -10,6 +10,8 @@ import {
 	rabbitmqQueue,
 	rabbitmqTopology,
 } from "../../src/queue/rabbitmq.js";
+import { bytesOf } from "../support/bytes.js";
+import { deliver, statuses } from "../support/queue-contract.js";
 import { messageInfo } from "../support/queue-message-info.js";
 import { type Broker, describeWithRabbitmq, startBroker } from "../support/rabbitmq.js";
 import { removeQueues } from "../support/rabbitmq-mail.js";
@@ -30,7 +32,15 @@ describe("the topology", () => {
 			},
 		});
 		expect(rabbitmqTopology()).toEqual([
-			{ name: "qmtp.parked", durable: true, arguments: { "x-queue-type": "quorum" } },
+			{
+				name: "qmtp.parked",
+				durable: true,
+				arguments: {
+					"x-queue-type": "quorum",
+					"x-overflow": "reject-publish",
+					"x-delivery-limit": 2_000_000_000,
+				},
+			},
 			{
 				name: "qmtp",
 				durable: true,
@@ -147,6 +157,41 @@ describeWithRabbitmq("declaring the topology", () => {
 		await (await queue.open(messageInfo())).abort(new Error("enough"));
 		await queue.close();
 		await connection.close();
+	});
+
+	test("what is parked stays when a policy bounds it: what is too much is refused, and nothing is dropped", async () => {
+		await declareRabbitmqTopology(options());
+		await broker.ctl(["set_policy", "bound", "^topology", '{"max-length":2}', "--apply-to", "queues"]);
+		const connection = await amqp.connect(broker.url);
+		const channel = await connection.createConfirmChannel();
+		const put = (text: string) =>
+			new Promise<boolean>((resolve) => {
+				channel.sendToQueue("topology.parked", Buffer.from(text), { persistent: true }, (error) =>
+					resolve(error === null),
+				);
+			});
+		await vi.waitFor(async () => expect(await put("more")).toBe(false), 10_000); // from the moment of the policy on
+		for (let number = 0; number < 30; number++) {
+			const message = await channel.get("topology.parked"); // more often than RabbitMQ's own limit
+			if (message === false) throw new Error("it is gone");
+			channel.nack(message, false, true);
+			if (number === 0) expect(message.content.toString()).toBe("more");
+		}
+		expect((await channel.checkQueue("topology.parked")).messageCount).toBeGreaterThanOrEqual(2);
+		await connection.close();
+		await broker.ctl(["clear_policy", "bound"]);
+	});
+
+	test("a user who may not declare uses what is there", async () => {
+		await broker.ctl(["add_user", "user", "s3cr3t"]);
+		await broker.ctl(["set_permissions", "user", "", ".*", ".*"]);
+		await declareRabbitmqTopology(options());
+		const queue = rabbitmqQueue(options({ url: `amqp://user:s3cr3t@127.0.0.1:${broker.port}` }));
+		await queue.prepare();
+		expect(
+			statuses(await deliver(queue, [bytesOf("x\n")], { sender: "", recipients: ["a@example.com"] })),
+		).toBe("K");
+		await queue.close();
 	});
 
 	test("without the right to declare, the error says so", async () => {

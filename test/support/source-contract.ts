@@ -78,6 +78,17 @@ export function sourceContract(name: string, create: (now: () => number) => Prom
 				},
 			);
 
+			it.each([5000, 300_000])("gives its chunks away, of %i bytes, and keeps the message", async (size) => {
+				const body = noise(size);
+				await deliver(test.queue, [body], { sender: "", recipients: ["a@example.com"] });
+				const job = await one(source);
+				for await (const chunk of job.body) chunk.fill(0);
+				expect((await readAll(job.body)).equals(body)).toBe(true);
+				for await (const chunk of job.body) chunk.fill(0);
+				await job.settle([Z], now);
+				expect((await readAll((await one(source)).body)).equals(body)).toBe(true);
+			});
+
 			it("has no body any more when it is settled for good", async () => {
 				await deliver(test.queue, [noise(300_000)], { sender: "", recipients: ["a@example.com"] });
 				const job = await one(source);

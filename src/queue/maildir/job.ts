@@ -1,6 +1,6 @@
 /** A file of a maildir that is out for delivery: one message for one recipient. */
 import { createHash } from "node:crypto";
-import { type Body, bytesBody } from "../../body/body.js";
+import { type Body, bytesBody, ownChunks } from "../../body/body.js";
 import { QueueError, UsageError } from "../../errors.js";
 import type { Envelope } from "../../protocol/envelope.js";
 import type { QmtpResponse } from "../../protocol/response.js";
@@ -71,7 +71,7 @@ export class MaildirJob implements Job {
 		if (this.#removed) throw unreadable(new Error("the message was settled, and is removed"));
 		let read = 0;
 		try {
-			for await (const chunk of mail.bytes === null ? mail.chunks() : bytesBody(mail.bytes).chunks()) {
+			for await (const chunk of mail.bytes === null ? mail.chunks() : ownChunks(bytesBody(mail.bytes))) {
 				read += chunk.length;
 				yield chunk;
 			}

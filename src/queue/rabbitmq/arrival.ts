@@ -50,6 +50,11 @@ export class Arrival {
 		}
 	}
 
+	/** Lets go of its body, when there is another one with the same. */
+	dropContent(): void {
+		this.message.content = NOTHING;
+	}
+
 	/** Has the broker hand it out again, to anybody. That counts towards the delivery limit. */
 	giveBack(): void {
 		this.#nack(true);
@@ -66,3 +71,5 @@ export class Arrival {
 		this.#channel.nack(this.message, requeue);
 	}
 }
+
+const NOTHING = Buffer.alloc(0);

@@ -1,6 +1,6 @@
 /**
- * A connection to one of the nodes, made again when it breaks: with the next node, after pauses that double and are
- * drawn by lot, so that many processes do not come back together.
+ * A connection to one of the nodes, made again when it breaks: with the next node, after pauses that double until it has
+ * been up for some time, and are drawn by lot, so that many processes do not come back together.
  */
 import type { ConnectionOptions } from "node:tls";
 import type { ChannelModel } from "amqplib";
@@ -32,9 +32,11 @@ export class Connection {
 	#link: Link | null = null;
 	#round: Promise<void> | null = null;
 	#pause: NodeJS.Timeout | null = null;
-	#rounds = 0; // that failed, since it was up
+	#rounds = 0; // that failed, since it was up for some time
+	#upAt = 0;
 	#next = 0; // of the addresses
 	#fault: Error | null = null;
+	#told: Error | null = null; // of the last round, with host and reason
 
 	/** @param begin - Sets up what each new connection needs; only then it counts as up. */
 	constructor(settings: ConnectionSettings, begin: (model: ChannelModel) => Promise<void>) {
@@ -115,12 +117,14 @@ export class Connection {
 						throw error; // without the package no round can do better
 					}
 					faults.push(faultOf(error, address));
+					this.#told = toldFault(error, address);
 					if (error instanceof QueueError) break; // it is what is expected of the broker, and the same on all nodes
 				}
 			}
 			if (signal.aborted) throw brokerError("closing");
 			const fault = faultOfRound(faults);
 			this.#fault = fault;
+			if (faults.every((one) => !(one instanceof QueueError))) this.#told = fault.cause as Error;
 			this.#tryLater();
 			throw fault;
 		} finally {
@@ -130,7 +134,7 @@ export class Connection {
 
 	#up(link: Link, address: BrokerAddress): void {
 		this.#link = link;
-		this.#rounds = 0;
+		this.#upAt = performance.now();
 		this.#fault = null;
 		link.onEnd((error) =>
 			this.#down(link, new Error(`${shownAddress(address)}: connection lost: ${textOf(error)}`)),
@@ -142,6 +146,7 @@ export class Connection {
 		if (this.#link !== link) return;
 		this.#link = null;
 		this.#fault = fault;
+		if (performance.now() - this.#upAt >= STEADY_MS) this.#rounds = 0;
 		this.#tryLater();
 		this.#settings.onFault(fault);
 		for (const listener of [...this.#onLost]) listener(fault);
@@ -156,7 +161,7 @@ export class Connection {
 			() => {
 				this.#round ??= this.#tryAll();
 				this.#round.catch((error) => {
-					if (!this.#closing.signal.aborted) this.#settings.onFault(error);
+					if (!this.#closing.signal.aborted) this.#settings.onFault(this.#told ?? error);
 				});
 			},
 			pause * (0.5 + Math.random() / 2),
@@ -169,6 +174,12 @@ function faultOf(error: unknown, address: BrokerAddress): unknown {
 	return new Error(`${shownAddress(address)}: ${textOf(error)}`, { cause: error });
 }
 
+/** For who runs this: what a QueueError says itself is for the senders of mail. */
+function toldFault(error: unknown, address: BrokerAddress): Error {
+	const cause = error instanceof QueueError ? (error.cause ?? error) : error;
+	return new Error(`${shownAddress(address)}: ${textOf(cause)}`, { cause: error });
+}
+
 function faultOfRound(faults: readonly unknown[]): QueueError {
 	const last = faults.at(-1);
 	if (last instanceof QueueError) return last;
@@ -177,3 +188,5 @@ function faultOfRound(faults: readonly unknown[]): QueueError {
 }
 
 const PAUSES_MS: readonly [number, number] = [500, 30_000];
+// A broker that lets everybody in and drops them again is not helped by being called twice a second.
+const STEADY_MS = 30_000;

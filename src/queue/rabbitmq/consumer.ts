@@ -39,6 +39,16 @@ export class Consumer {
 		if (this.#taps.size > 0) this.#running ??= this.#run();
 	}
 
+	/** True when what comes is no more than what is wanted. */
+	get isSteady(): boolean {
+		return this.#inbound?.isAdjusting !== true;
+	}
+
+	/** Waits until it is; not for long. */
+	async steady(): Promise<void> {
+		await Promise.race([this.#inbound?.adjusted(), sleep(CLOSE_MS, undefined, { ref: false })]);
+	}
+
 	/** Ends it. What is here comes again. */
 	async close(): Promise<void> {
 		this.#closing.abort();

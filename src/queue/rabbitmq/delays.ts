@@ -31,7 +31,12 @@ export class Delays {
 		return (this.#queues.find(({ ttl }) => ttl <= ms) ?? this.#shortest).name;
 	}
 
-	/** The same for what has come back: what is nearly due counts as due, since the clocks of several hosts differ a little. */
+	/** A queue in which messages wait, and those with shorter waits, which will do if it takes nothing. */
+	from(queue: string): readonly string[] {
+		return this.#queues.slice(this.#queues.findIndex(({ name }) => name === queue)).map(({ name }) => name);
+	}
+
+	/** The same as `queueFor` for what has come back: what is nearly due counts as due, since the clocks of several hosts differ a little. */
 	onwards(ms: number): string | null {
 		return this.queueFor(ms <= this.#shortest.ttl / NEARLY ? 0 : ms);
 	}

@@ -87,6 +87,16 @@ export class Inbound implements ArrivalChannel {
 			});
 	}
 
+	/** True while there are not as many consumers, or not those, that are wanted. */
+	get isAdjusting(): boolean {
+		return this.#adjusting !== null;
+	}
+
+	/** Resolves when there are. */
+	async adjusted(): Promise<void> {
+		while (this.#adjusting !== null) await this.#adjusting;
+	}
+
 	async ack(message: ConsumeMessage): Promise<void> {
 		try {
 			if (this.#quiet !== null) await this.#quiet;
@@ -100,7 +110,11 @@ export class Inbound implements ArrivalChannel {
 	}
 
 	nack(message: ConsumeMessage, requeue: boolean): void {
-		this.#channel.nack(message, false, requeue);
+		try {
+			this.#channel.nack(message, false, requeue);
+		} catch {
+			// The channel has gone in this moment, and the message with it.
+		}
 		this.#leave();
 	}
 

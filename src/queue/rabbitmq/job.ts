@@ -1,5 +1,5 @@
 /** A job of a queue of RabbitMQ. */
-import { type Body, bytesBody } from "../../body/body.js";
+import { type Body, bytesBody, ownChunks } from "../../body/body.js";
 import { UsageError } from "../../errors.js";
 import type { AddressEncoding, Envelope } from "../../protocol/envelope.js";
 import type { QmtpResponse } from "../../protocol/response.js";
@@ -26,7 +26,8 @@ export class RabbitmqJob implements Job {
 		this.envelope = envelope;
 		this.addressEncoding = state.encoding;
 		const bytes = bytesBody(body);
-		this.body = { ...bytes, [Symbol.asyncIterator]: () => bytes.chunks()[Symbol.asyncIterator]() };
+		const chunks = () => ownChunks(bytes); // what is left of the message is stored out of the same bytes
+		this.body = { ...bytes, chunks, [Symbol.asyncIterator]: chunks };
 		this.size = body.length;
 		this.attempts = attempts;
 		this.queuedAt = state.queuedAt;
@@ -38,11 +39,17 @@ export class RabbitmqJob implements Job {
 		if (this.#settled) throw new UsageError("ERR_QMTP_ENDED", "settle() after it has settled");
 		const { recipients } = this.envelope;
 		const settled = settlement(recipients.length, responses, { nextAttempt, now: this.#now() });
-		const left = recipients.filter((_, index) => settled.finished[index] === false);
+		const left = [...recipients.keys()].filter((index) => settled.finished[index] === false);
 		this.#settled = true;
 		try {
 			await this.#out.settle(
-				left.length === 0 ? null : { recipients: left, nextAttempt: settled.nextAttempt },
+				left.length === 0
+					? null
+					: {
+							recipients: left.map((index) => recipients[index] as string),
+							left,
+							nextAttempt: settled.nextAttempt,
+						},
 			);
 		} catch (error) {
 			this.#settled = false;

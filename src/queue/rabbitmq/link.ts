@@ -4,7 +4,7 @@
  */
 import type { ConnectionOptions } from "node:tls";
 import type { ChannelModel } from "amqplib";
-import { loadAmqplib } from "./amqplib.js";
+import { loadAmqplib, OpeningGuard } from "./amqplib.js";
 import { textOf } from "./fault.js";
 import type { BrokerAddress } from "./url.js";
 
@@ -26,13 +26,15 @@ export class Link {
 	#error: Error | null = null; // why it ended, or is about to
 	#ended = false;
 	#closing = false;
+	#deadline: NodeJS.Timeout | null = null;
 	#onEnd: ((error: Error) => void) | null = null;
 
 	private constructor(model: ChannelModel, socket: AbortController) {
 		this.model = model;
 		this.#socket = socket;
 		model.on("error", (error) => {
-			this.#error ??= error; // it is told with "close", which follows
+			this.#error ??= error; // it is told with "close", which follows when the broker answers
+			this.#deadline ??= setTimeout(() => this.#socket.abort(), CLOSE_MS);
 		});
 		model.on("close", (error) => this.#end(error));
 	}
@@ -40,27 +42,32 @@ export class Link {
 	/** Makes one. @throws Error if that fails; UsageError `ERR_QMTP_PACKAGE`. */
 	static async open(address: BrokerAddress, { name, tls, begin, signal }: LinkSettings): Promise<Link> {
 		const { connect } = loadAmqplib();
-		const { secure, host: hostname, port, user: username, password } = address;
+		const { secure, host: hostname, port } = address;
+		const guard = new OpeningGuard(address.user, address.password);
 		const vhost = encodeURIComponent(address.vhost); // amqplib decodes it
 		const socket = new AbortController();
-		const url = { protocol: secure ? "amqps" : "amqp", hostname, port, username, password, vhost };
+		const url = { protocol: secure ? "amqps" : "amqp", hostname, port, vhost };
 		const socketOptions = {
 			...(secure ? tls : {}),
 			timeout: 0, // the deadlines below are for all that it does, this is not
 			noDelay: true,
 			signal: socket.signal,
 			clientProperties: { connection_name: name },
+			credentials: guard.credentials,
 		};
-		const made = connect({ ...url, heartbeat: HEARTBEAT_S }, socketOptions);
+		const tuning = { heartbeat: HEARTBEAT_S, frameMax: LARGEST_FRAME, maxFrameSize: LARGEST_FRAME };
+		const made = connect({ ...url, ...tuning }, socketOptions);
 		const model = await within(CONNECT_MS, made, { socket, signal });
 		const link = new Link(model, socket);
 		try {
-			await within(BEGIN_MS, begin(model), { socket, signal });
-			if (link.#ended) throw link.#error;
+			guard.check();
+			if (guard.error === null) await within(BEGIN_MS, begin(model), { socket, signal });
+			const error = guard.error ?? link.#error;
+			if (error !== null) throw error;
 			return link;
 		} catch (error) {
 			socket.abort();
-			throw error;
+			throw guard.error ?? error; // what broke the connection, rather than what then could not be done with it
 		}
 	}
 
@@ -87,6 +94,7 @@ export class Link {
 	#end(error: Error | undefined): void {
 		if (this.#ended) return;
 		this.#ended = true;
+		if (this.#deadline !== null) clearTimeout(this.#deadline);
 		this.#error ??= error ?? new Error("the broker closed the connection");
 		this.#socket.abort(); // amqplib only ends it, which a dead peer does not answer
 		if (!this.#closing) this.#onEnd?.(this.#error);
@@ -126,6 +134,7 @@ const CONNECT_MS = 10_000;
 // The first declaration of seven quorum queues takes a second; without a majority of the nodes it hangs.
 const BEGIN_MS = 30_000;
 const CLOSE_MS = 5000;
+const LARGEST_FRAME = 131_072; // bytes, as RabbitMQ has it; amqplib would take 64 MiB
 // All that amqplib says of it.
 const NOT_LET_IN = /^Expected ConnectionOpenOk; got <ConnectionClose/;
 const NEVER = new AbortController().signal;

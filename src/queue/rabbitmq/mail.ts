@@ -12,7 +12,10 @@ export interface Mail {
 	readonly attempts: number;
 	/** The same for each time that the broker hands out this copy of the message, and for no other copy. */
 	readonly key: string;
+	/** With those recipients who are left. */
 	readonly envelope: Envelope;
+	/** Their positions in the package, if they are not all that are in it; else null. */
+	readonly positions: Uint32Array | null;
 	readonly body: Uint8Array;
 }
 
@@ -21,6 +24,7 @@ export function readMail(arrival: Arrival): Mail {
 	const { message, skipped } = arrival;
 	if (skipped > 0) throw new Error(`it is too large: ${skipped} bytes`);
 	const state = readState(message);
+	if (state.queuedAt > LATEST) throw new Error("its header x-qmtp-queued-at is no time");
 	const { envelope, body } = decodePackage(message.content, state.encoding);
 	if (envelope.recipients.length === 0) throw new Error("it has no recipient");
 	const attempts = state.attempts + deliveryCount(message);
@@ -28,15 +32,10 @@ export function readMail(arrival: Arrival): Mail {
 	// A message's id may come from two hosts, and their publishers may have counted alike; so what else differs counts, too.
 	const copy = headers[COPY] ?? correlationId;
 	const key = [state.id, state.queuedAt, state.attempts, message.content.length, copy].join(" ");
-	return { arrival, state, attempts, key, envelope, body: ownBytes(body) };
-}
-
-/** Small ones are copied: what comes is a view into what was read from the socket, and a job may be out for long. */
-function ownBytes(body: Uint8Array): Uint8Array {
-	return body.length < LARGEST_COPIED && body.length * 2 < body.buffer.byteLength ? Buffer.from(body) : body;
+	return { arrival, state, attempts, key, envelope, positions: null, body };
 }
 
 /** The header with the name of a copy that was passed on. */
 export const COPY = "x-qmtp-copy";
 
-const LARGEST_COPIED = 16 * 1024;
+const LATEST = 8_640_000_000_000_000; // as a Date has it

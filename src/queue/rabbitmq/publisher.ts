@@ -5,15 +5,17 @@
  * Nothing is kept for later: what cannot be published now fails at once, and what was under way when the connection broke
  * is not published again, since nobody knows whether it is stored. Whoever waits tries again, or their client does.
  *
- * What is under way is bounded by whoever publishes: a server by its `heldBytes`, a source by its concurrency.
+ * What is under way is bounded by whoever publishes: a server by its `heldBytes`, a source by its concurrency. It counts
+ * once there and is here twice: amqplib copies it, up to 16 MiB for each queue (see confirms.ts). What has got its answer
+ * is not kept, except in those.
  */
 import { randomUUID } from "node:crypto";
 import type { ChannelModel } from "amqplib";
-import type { QueueError } from "../../errors.js";
+import { QueueError } from "../../errors.js";
 import { Confirms } from "./confirms.js";
 import { Connection, type ConnectionSettings } from "./connection.js";
 import type { Declare } from "./declaration.js";
-import { brokerError, messageTooLarge, queueError } from "./fault.js";
+import { brokerError, messageTooLarge, queueError, textOf } from "./fault.js";
 import type { MessageProperties } from "./message.js";
 
 /** One message to publish. */
@@ -30,7 +32,7 @@ export interface PublisherSettings {
 	readonly connection: ConnectionSettings;
 	/** Declares the queues, on each new connection. */
 	readonly declare: Declare;
-	/** For each confirm, in ms. */
+	/** For each publish, from its beginning to its confirm, in ms. */
 	readonly confirmTimeout: number;
 	/** After how many publishes a channel is replaced, for tests. @defaultValue 100000 */
 	readonly publishesPerChannel?: number;
@@ -48,7 +50,9 @@ export class Publisher {
 	readonly #name = randomUUID(); // no two copies of a message may have one mark, whoever published them
 	#marks = 0;
 	#underWay = 0;
-	#closed = false;
+	#closing: Promise<void> | null = null;
+	#healing: Promise<void> | null = null;
+	#toldAt = Number.NEGATIVE_INFINITY; // that a publish came back
 	#onIdle: (() => void) | null = null;
 
 	constructor(settings: PublisherSettings) {
@@ -58,7 +62,7 @@ export class Publisher {
 
 	/** Why nothing can be published now; null if it can. */
 	get problem(): QueueError | null {
-		if (this.#closed) return brokerError("closing");
+		if (this.#closing !== null) return brokerError("closing");
 		if (this.#connection.model === null)
 			return brokerError("notConnected", this.#connection.fault ?? undefined);
 		if (this.#blocked !== null)
@@ -73,7 +77,7 @@ export class Publisher {
 
 	/** Connects. See {@link Connection.start}. */
 	async start(): Promise<void> {
-		if (this.#closed) throw brokerError("closing");
+		if (this.#closing !== null) throw brokerError("closing");
 		await this.#connection.start();
 	}
 
@@ -85,13 +89,14 @@ export class Publisher {
 		const { problem } = this;
 		if (problem !== null) throw problem;
 		if (body.length > this.#largest) throw messageTooLarge();
+		const deadline = performance.now() + this.#settings.confirmTimeout;
 		this.#underWay++;
 		try {
 			let channel = this.#channels.get(queue);
 			if (channel === undefined || channel.closed) channel = await this.#opened(queue);
 			else if (channel.isWorn) this.#replace(queue);
 			this.#marks++;
-			await channel.publish(`${this.#name} ${this.#marks}`, body, properties);
+			await channel.publish(`${this.#name} ${this.#marks}`, { body, properties }, deadline);
 		} finally {
 			this.#underWay--;
 			if (this.#underWay === 0) this.#onIdle?.();
@@ -100,7 +105,11 @@ export class Publisher {
 
 	/** Waits until all that is under way has come to its end, and ends the connection. */
 	async close(): Promise<void> {
-		this.#closed = true;
+		this.#closing ??= this.#close();
+		await this.#closing;
+	}
+
+	async #close(): Promise<void> {
 		if (this.#underWay > 0) {
 			await new Promise<void>((resolve) => {
 				this.#onIdle = resolve;
@@ -112,6 +121,8 @@ export class Publisher {
 	async #begin(model: ChannelModel): Promise<void> {
 		this.#channels = new Map();
 		this.#opening = new Map();
+		this.#healing = null;
+		this.#toldAt = Number.NEGATIVE_INFINITY;
 		this.#blocked = null;
 		this.#fault = null;
 		this.#largest = Number.POSITIVE_INFINITY; // it may have been restarted with another bound
@@ -171,11 +182,35 @@ export class Publisher {
 			onLargest: (bytes) => {
 				this.#largest = bytes;
 			},
+			onReturned: () => this.#heal(model, queue),
 		});
 		channels.get(queue)?.retire();
 		channels.set(queue, confirms);
 		return confirms;
 	}
+
+	/** Somebody has deleted the queue. Declares all again, one round at a time, over the connection that has noticed. */
+	#heal(model: ChannelModel, queue: string): void {
+		if (this.#healing !== null || this.#connection.model !== model) return;
+		const isTold = performance.now() - this.#toldAt >= TOLD_MS;
+		if (isTold) {
+			this.#toldAt = performance.now();
+			this.#tell(`the broker has no queue ${queue} any more: it is declared again`);
+		}
+		const healing = this.#settings.declare(model).catch((error) => {
+			const cause = error instanceof QueueError ? (error.cause ?? error) : error;
+			if (isTold) this.#tell(`the queues could not be declared again: ${textOf(cause)}`, error);
+		});
+		this.#healing = healing;
+		healing.then(() => {
+			if (this.#healing === healing) this.#healing = null;
+		});
+	}
+
+	#tell(message: string, cause?: unknown): void {
+		this.#settings.connection.onFault(new Error(message, { cause }));
+	}
 }
 
 const PUBLISHES_PER_CHANNEL = 100_000;
+const TOLD_MS = 60_000;

@@ -57,7 +57,8 @@ export function topologyQueues(
 ): readonly RabbitmqTopologyQueue[] {
 	const limit = wholeNumberOption("deliveryLimit", deliveryLimit, 1, LARGEST_DELIVERY_LIMIT);
 	return [
-		quorumQueue(parked, {}),
+		// Said by the queue itself, so that no policy and no default of the broker drops what is in it.
+		quorumQueue(parked, { "x-overflow": "reject-publish", "x-delivery-limit": NO_DELIVERY_LIMIT }),
 		quorumQueue(main, { "x-delivery-limit": limit, ...deadLettersTo(parked) }),
 		...retries.map(({ name, ttl }) => quorumQueue(name, { "x-message-ttl": ttl, ...deadLettersTo(main) })),
 	];
@@ -88,6 +89,8 @@ const NAME = /^[\w.-]{1,100}$/;
 const DEFAULT_QUEUE = "qmtp";
 const DEFAULT_DELIVERY_LIMIT = 20;
 const LARGEST_DELIVERY_LIMIT = 1_000_000;
+// RabbitMQ 4.0 has 20 by default, and a queue without dead letters drops what is beyond. None has no word before 4.0.
+const NO_DELIVERY_LIMIT = 2_000_000_000;
 
 /** How long messages wait, in ms. */
 export const RETRY_TTLS: readonly number[] = [MINUTE, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR];

@@ -34,6 +34,9 @@ export function shownAddress({ secure, host, port, user, vhost }: BrokerAddress)
 function parse(url: string): BrokerAddress[] {
 	const [, scheme, userInfo, hosts, path = "", rest = ""] =
 		URL_PARTS.exec(url) ?? wrong("must be amqp://USER:PASSWORD@HOST:PORT/VHOST");
+	if (path.includes("@"))
+		wrong("has an @ behind its first slash: it is written %40 there, and a slash in a password %2F");
+	if (LONE_SURROGATE.test(url)) wrong("has half a character");
 	if (rest !== "") wrong("takes neither parameters nor a fragment");
 	if (path.includes("/")) wrong("has a slash in its vhost, which is written %2F");
 	const secure = scheme?.toLowerCase() === "amqps";
@@ -50,8 +53,10 @@ function parse(url: string): BrokerAddress[] {
 function credentials(userInfo: string | undefined): readonly [user: string, password: string] {
 	if (userInfo === undefined) return ["guest", "guest"]; // as RabbitMQ is installed, and lets in from its own host only
 	const colon = userInfo.indexOf(":");
-	if (colon < 0) return [decoded(userInfo), ""];
-	return [decoded(userInfo.slice(0, colon)), decoded(userInfo.slice(colon + 1))];
+	const user = decoded(colon < 0 ? userInfo : userInfo.slice(0, colon));
+	const password = colon < 0 ? "" : decoded(userInfo.slice(colon + 1));
+	if (`${user}${password}`.includes("\0")) wrong("has a %00 in its user or password"); // it would end them
+	return [user, password];
 }
 
 function decoded(text: string): string {
@@ -70,6 +75,7 @@ function wrong(problem: string): never {
 	throw new UsageError("ERR_QMTP_OPTION", `url ${problem}`);
 }
 
+const LONE_SURROGATE = /\p{Surrogate}/u;
 // An @ in a password need not be written %40, so the last one counts.
 const URL_PARTS = /^(amqps?):\/\/(?:([^/?#]*)@)?([^/?#@]+)(?:\/([^?#]*))?([?#].*)?$/i;
 const HOST_AND_PORT = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::(\d{1,5}))?$/i;

@@ -1,6 +1,6 @@
 /** A message of a spool that is out for delivery. */
 import { open } from "node:fs/promises";
-import { type Body, bytesBody } from "../../body/body.js";
+import { type Body, bytesBody, ownChunks } from "../../body/body.js";
 import { fileChunks } from "../../body/file.js";
 import { QueueError, UsageError } from "../../errors.js";
 import type { AddressEncoding, Envelope } from "../../protocol/envelope.js";
@@ -83,7 +83,7 @@ export function storedBody(
 	const { bodyAt, size, file } = state;
 	const body =
 		file === undefined ? bytesBody(bytes.subarray(bodyAt, bodyAt + size)) : bodyInFile(bodies + file, size);
-	return { ...body, [Symbol.asyncIterator]: () => body.chunks()[Symbol.asyncIterator]() };
+	return { ...body, [Symbol.asyncIterator]: () => ownChunks(body) };
 }
 
 function bodyInFile(path: string, length: number): Body {
