@@ -1,6 +1,6 @@
 /** What the source of a queue of RabbitMQ passes on: messages that are not due yet, and those that are parked. */
 import { randomBytes } from "node:crypto";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { encodePackage } from "../../src/protocol/package-encoder.js";
 import { accepted, deferred } from "../../src/protocol/response.js";
 import { brokerError } from "../../src/queue/rabbitmq/fault.js";
@@ -10,8 +10,8 @@ import type { RabbitmqQueue } from "../../src/queue/rabbitmq.js";
 import { bytesOf } from "../support/bytes.js";
 import { deliver } from "../support/queue-contract.js";
 import { messageInfo } from "../support/queue-message-info.js";
-import { type Broker, describeWithRabbitmq, startBroker } from "../support/rabbitmq.js";
-import { headersOf, one, TestRabbit } from "../support/rabbitmq-source.js";
+import { type Broker, describeWithRabbitmq } from "../support/rabbitmq.js";
+import { eachWithItsQueue, headersOf, one, TestRabbit } from "../support/rabbitmq-source.js";
 
 const K = accepted();
 const Z = deferred();
@@ -20,16 +20,9 @@ describeWithRabbitmq("the source of RabbitMQ", () => {
 	let broker: Broker;
 	let rabbit: TestRabbit;
 	let queue: RabbitmqQueue;
-	beforeAll(async () => {
-		broker = await startBroker();
+	eachWithItsQueue((bench) => {
+		({ broker, rabbit, queue } = bench);
 	});
-	afterAll(() => broker?.stop());
-	beforeEach(async () => {
-		rabbit = new TestRabbit(broker.url);
-		queue = rabbit.queue();
-		await queue.prepare();
-	});
-	afterEach(() => rabbit.remove());
 
 	describe("a message that is not due yet", () => {
 		it("waits on in another queue, which is no attempt, and comes without the broker's notes", async () => {

@@ -1,7 +1,7 @@
 /** A relay out of RabbitMQ: what it delivers, tries again, and bounces, and what comes again when it is killed. */
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { accepted, deferred, rejected } from "../../src/protocol/response.js";
 import type { RabbitmqQueue } from "../../src/queue/rabbitmq.js";
 import { Relay, type RelayOptions } from "../../src/relay/relay.js";
@@ -9,8 +9,8 @@ import { newMessageId } from "../../src/server/message-id.js";
 import { startProcess } from "../support/processes.js";
 import { deliver } from "../support/queue-contract.js";
 import { messageInfo } from "../support/queue-message-info.js";
-import { type Broker, describeWithRabbitmq, startBroker } from "../support/rabbitmq.js";
-import { TestRabbit, until } from "../support/rabbitmq-source.js";
+import { type Broker, describeWithRabbitmq } from "../support/rabbitmq.js";
+import { eachWithItsQueue, type TestRabbit, until } from "../support/rabbitmq-source.js";
 import { hopOnPort, startHop } from "../support/relay-mail.js";
 import { Signal } from "../support/server-signal.js";
 
@@ -20,16 +20,9 @@ describeWithRabbitmq("a relay out of RabbitMQ", () => {
 	let broker: Broker;
 	let rabbit: TestRabbit;
 	let queue: RabbitmqQueue;
-	beforeAll(async () => {
-		broker = await startBroker();
+	eachWithItsQueue((bench) => {
+		({ broker, rabbit, queue } = bench);
 	});
-	afterAll(() => broker?.stop());
-	beforeEach(async () => {
-		rabbit = new TestRabbit(broker.url);
-		queue = rabbit.queue();
-		await queue.prepare();
-	});
-	afterEach(() => rabbit.remove());
 
 	test("delivers, tries the deferred again with those who are left alone, and bounces the rejected", async () => {
 		const tried: string[][] = [];

@@ -3,10 +3,15 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import amqp, { type ChannelModel, type ConsumeMessage, type GetMessage, type Options } from "amqplib";
+import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { type TopologyNames, topologyNames } from "../../src/queue/rabbitmq/topology.js";
 import { type RabbitmqQueue, type RabbitmqQueueOptions, rabbitmqQueue } from "../../src/queue/rabbitmq.js";
 import type { Job } from "../../src/queue/source.js";
+import { bytesOf } from "./bytes.js";
+import { deliver } from "./queue-contract.js";
+import { messageInfo } from "./queue-message-info.js";
 import { readAll } from "./queue-spool.js";
+import { type Broker, startBroker } from "./rabbitmq.js";
 import { Signal } from "./server-signal.js";
 
 /** How long messages wait in the queues of tests, in ms. */
@@ -64,6 +69,14 @@ export class TestRabbit {
 		return await this.channel(async (channel) => (await channel.checkQueue(queue)).messageCount);
 	}
 
+	/** How many messages are in all of them that nobody has. */
+	async total(): Promise<number> {
+		let count = 0;
+		const { main, parked, retries } = this.names;
+		for (const name of [main, parked, ...retries.map(({ name }) => name)]) count += await this.ready(name);
+		return count;
+	}
+
 	/** Takes the next message out of a queue, when there is one. */
 	async next(queue: string): Promise<GetMessage> {
 		return await this.channel(async (channel) => {
@@ -97,6 +110,42 @@ export class TestRabbit {
 		this.faults.push(error);
 		this.changes.notify();
 	}
+}
+
+/** What a test of the source works with. */
+export interface SourceBench {
+	readonly broker: Broker;
+	readonly rabbit: TestRabbit;
+	/** Over it, and prepared. */
+	readonly queue: RabbitmqQueue;
+}
+
+/** Starts a broker for all tests of this `describe`, and makes a mail queue of its own for each. @param use - Takes them. */
+export function eachWithItsQueue(use: (bench: SourceBench) => void): void {
+	let broker: Broker;
+	let rabbit: TestRabbit;
+	beforeAll(async () => {
+		broker = await startBroker();
+	});
+	afterAll(() => broker?.stop());
+	beforeEach(async () => {
+		rabbit = new TestRabbit(broker.url);
+		const queue = rabbit.queue();
+		await queue.prepare();
+		use({ broker, rabbit, queue });
+	});
+	afterEach(() => rabbit.remove());
+}
+
+/** Puts so many messages in, one after the other, each with its number. @returns Their ids. */
+export async function storeNumbered(queue: RabbitmqQueue, count: number): Promise<string[]> {
+	const ids: string[] = [];
+	for (let number = 0; number < count; number++) {
+		const info = messageInfo({ id: String(1000 + number) });
+		await deliver(queue, [bytesOf(`${number}\n`)], { sender: "", recipients: ["a@example.com"] }, info);
+		ids.push(info.id);
+	}
+	return ids;
 }
 
 /** Waits until a question is answered as it should be. It asks the broker again and again, which tells of nothing. */
