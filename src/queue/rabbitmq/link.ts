@@ -28,6 +28,7 @@ export class Link {
 	#closing = false;
 	#deadline: NodeJS.Timeout | null = null;
 	#onEnd: ((error: Error) => void) | null = null;
+	#onClosed: (() => void) | null = null;
 
 	private constructor(model: ChannelModel, socket: AbortController) {
 		this.model = model;
@@ -81,8 +82,12 @@ export class Link {
 		this.#closing = true;
 		try {
 			if (!this.#ended) {
-				const signal = NEVER;
-				await within(CLOSE_MS, this.model.close(), { socket: this.#socket, signal });
+				// amqplib's close never ends if the connection breaks meanwhile.
+				const ended = new Promise<void>((resolve) => {
+					this.#onClosed = resolve;
+				});
+				const closing = Promise.race([this.model.close(), ended]);
+				await within(CLOSE_MS, closing, { socket: this.#socket, signal: NEVER });
 			}
 		} catch {
 			// It is gone all the same.
@@ -97,6 +102,7 @@ export class Link {
 		if (this.#deadline !== null) clearTimeout(this.#deadline);
 		this.#error ??= error ?? new Error("the broker closed the connection");
 		this.#socket.abort(); // amqplib only ends it, which a dead peer does not answer
+		this.#onClosed?.();
 		if (!this.#closing) this.#onEnd?.(this.#error);
 	}
 }
@@ -109,14 +115,18 @@ async function within<T>(
 ): Promise<T> {
 	const abort = () => socket.abort();
 	let late = false;
-	const deadline = setTimeout(() => {
-		late = true;
-		abort();
-	}, ms);
+	let deadline: NodeJS.Timeout | undefined;
+	const lateness = new Promise<never>((_, reject) => {
+		deadline = setTimeout(() => {
+			late = true;
+			abort();
+			setImmediate(reject); // if the work does not end by that
+		}, ms);
+	});
 	signal.addEventListener("abort", abort);
 	if (signal.aborted) abort();
 	try {
-		return await work;
+		return await Promise.race([work, lateness]);
 	} catch (error) {
 		if (late) throw new Error(`no answer within ${ms / 1000} s`);
 		throw NOT_LET_IN.test(textOf(error))
