@@ -4,9 +4,9 @@
  */
 import { acceptAnyone, type MessageInfo, QmtpServer } from "qmtp";
 import { spoolQueue } from "qmtp/queue/spool";
-import { Relay } from "qmtp/relay";
 import { answerParent } from "../child.js";
 import { messageBody } from "../fixtures/packages.js";
+import { secondsToDeliver } from "./deliver.js";
 
 const [path = "", sink, messages, bytes, served] = process.argv.slice(2);
 const spool = spoolQueue({ path });
@@ -34,6 +34,8 @@ const start = Date.now();
 let number = 10_000_000;
 let waiting: Promise<number> | null = null;
 
+const seconds = (count = "") => secondsToDeliver(spool, { port: sink as string, recipients: Number(count) });
+
 answerParent({
 	port: () => port,
 	/** Puts the messages into the spool. */
@@ -51,10 +53,10 @@ answerParent({
 		return true;
 	},
 	/** Delivers them. @returns Seconds. */
-	drain: () => seconds(Number(messages)),
+	drain: () => seconds(messages),
 	/** Begins to deliver what is going to come by the server. */
 	listen() {
-		waiting = seconds(Number(served));
+		waiting = seconds(served);
 		return true;
 	},
 	/** When that is delivered. */
@@ -67,20 +69,3 @@ answerParent({
 		return (await spool.stats()).messages;
 	},
 });
-
-/** How long a new relay takes until so many recipients are delivered to, and settled. */
-async function seconds(count: number): Promise<number> {
-	const relay = new Relay({ source: spool, to: `qmtp://127.0.0.1:${sink}` });
-	const started = performance.now();
-	await new Promise<void>((resolve, reject) => {
-		let left = count;
-		relay.on("delivered", () => {
-			if (--left === 0) resolve();
-		});
-		relay.on("deferred", ({ recipients }) => reject(new Error(recipients[0]?.description)));
-		relay.start().catch(reject);
-	});
-	const time = (performance.now() - started) / 1000;
-	await relay.close();
-	return time;
-}
