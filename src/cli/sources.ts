@@ -69,7 +69,7 @@ const SOURCES: Readonly<Record<string, MakeSource>> = {
 async function broker(url: string, log: (line: string) => void): Promise<MadeSource> {
 	const { name, options } = await brokerUrl(url, "source");
 	const { rabbitmqQueue } = await import("../queue/rabbitmq.js");
-	const onFault = (error: Error) => log(`fault id=- ${printable(withCause(error))}`);
+	const onFault = (error: Error) => log(`fault id=- ${printable(error.message)}`);
 	const queue = rabbitmqQueue({ ...options, onFault });
 	const prepare = async () => {
 		try {
@@ -81,10 +81,6 @@ async function broker(url: string, log: (line: string) => void): Promise<MadeSou
 		}
 	};
 	return { name, source: queue, bounces: queue, prepare, close: () => queue.close() };
-}
-
-function withCause({ message, cause }: Error): string {
-	return cause instanceof Error ? `${message}: ${cause.message}` : message;
 }
 
 function somethingMore(name: string, rest: string): void {
