@@ -115,7 +115,11 @@ function lengthAt(text: string, at: number, maxLength: number): Span {
 		const digits = text.slice(at, position);
 		if (character === ":" && digits === "") fail("ERR_NETSTRING_LENGTH_EMPTY", position);
 		if (character === ":") return { length: Number(digits), start: position + 1 };
-		if (!/[0-9]/.test(character)) fail("ERR_NETSTRING_LENGTH_DIGIT", position);
+		if (!/[0-9]/.test(character)) {
+			// As qmail has it: a huge length that no digit may follow is too long, whatever follows it.
+			const isHuge = Number(digits) > Math.max(200_000_000, maxLength / 10);
+			fail(isHuge ? "ERR_NETSTRING_TOO_LONG" : "ERR_NETSTRING_LENGTH_DIGIT", position);
+		}
 		if (digits === "0") fail("ERR_NETSTRING_LENGTH_ZEROS", position);
 		if (BigInt(digits + character) > BigInt(maxLength)) fail("ERR_NETSTRING_TOO_LONG", position);
 	}
