@@ -18,6 +18,7 @@ import { Jobs } from "./spool/jobs.js";
 import { type OpenedSpool, openSpool } from "./spool/opened.js";
 import { Room } from "./spool/room.js";
 import type { SpoolStore } from "./spool/store.js";
+import { isPlaceOf, type Place } from "./spool/tables.js";
 
 export type { Delivery, Queue } from "./queue.js";
 export type { Job, Source, TakeOptions } from "./source.js";
@@ -166,15 +167,17 @@ class Spool implements SpoolQueue {
 
 	async *list(): AsyncIterableIterator<SpooledMessage> {
 		const { store } = await this.#opened();
-		let after: [number, string] | null = null;
+		let after: Place | null = null;
 		for (;;) {
 			const keys = store.ids(after, LIST_AT_ONCE);
-			for (const [, id] of keys) {
+			for (const [due, id] of keys) {
 				const message = spooledMessage(store, id, this.#options.now());
-				if (message !== undefined) yield message;
+				if (message === undefined) continue;
+				// A place that is not its own was that of another, which had the same id and was not stored.
+				if (message.damage !== undefined || isPlaceOf(due, message.nextAttempt)) yield message;
 			}
 			if (keys.length === 0) return;
-			after = keys.at(-1) as [number, string];
+			after = keys.at(-1) as Place;
 		}
 	}
 

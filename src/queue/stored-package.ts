@@ -2,14 +2,26 @@
  * Messages as the queues keep them that hand them out again: QMTP packages, made by our encoder and read back by our
  * decoder. Of a large message a spool's database has the package without its body, and a file the body.
  */
+import { netstringSize } from "../netstring/encoder.js";
 import type { AddressEncoding, Envelope } from "../protocol/envelope.js";
 import { checkAddress } from "../protocol/envelope.js";
 import { LONGEST_NETSTRING } from "../protocol/limits.js";
 import { PackageDecoder } from "../protocol/package-decoder.js";
+import {
+	encodePackage,
+	packageTailSize,
+	writePackageHead,
+	writePackageTail,
+} from "../protocol/package-encoder.js";
 import { deferred, type QmtpResponse, rejected } from "../protocol/response.js";
 
-/** For each recipient, in order: null if the message is stored for it, else its response. */
-export type RecipientPlan = (QmtpResponse | null)[];
+/** Who gets a message. */
+export interface RecipientPlan {
+	/** For whom it is stored. */
+	readonly stored: readonly string[];
+	/** For each recipient, in order: null if the message is stored for it, else its response. */
+	readonly refusals: readonly (QmtpResponse | null)[];
+}
 
 /** Decides for whom a message is stored: the first recipients, as many as the limits allow, and the rest is told to come again. */
 export function planRecipients(
@@ -17,16 +29,59 @@ export function planRecipients(
 	encoding: AddressEncoding,
 	maxRecipients: number,
 ): RecipientPlan {
-	if (faultOf(sender, encoding)) return recipients.map(() => SENDER_NOT_STORABLE);
+	if (faultOf(sender, encoding)) return { stored: [], refusals: recipients.map(() => SENDER_NOT_STORABLE) };
 	let count = 0;
 	let characters = sender.length;
-	return recipients.map((recipient) => {
+	const refusals = recipients.map((recipient) => {
 		if (faultOf(recipient, encoding)) return RECIPIENT_NOT_STORABLE;
 		if (count === maxRecipients || characters + recipient.length > ENVELOPE_CHARACTERS) return TOO_MANY;
 		count++;
 		characters += recipient.length;
 		return null;
 	});
+	const isForAll = count === recipients.length;
+	return { stored: isForAll ? recipients : recipients.filter((_, index) => refusals[index] === null), refusals };
+}
+
+/** What the recipients of a plan are told once the message is stored: `stored`, or their refusals. */
+export function plannedResponses({ refusals }: RecipientPlan, stored: QmtpResponse): QmtpResponse[] {
+	return refusals.map((refusal) => refusal ?? stored);
+}
+
+/** A body that goes into a package. */
+export interface BodyPieces {
+	/** Its bytes: all of them, or none if they are kept elsewhere. */
+	readonly pieces: readonly Uint8Array[];
+	/** How many bytes it has. */
+	readonly length: number;
+}
+
+/**
+ * Encodes a package in one array, into which the body's pieces are copied.
+ *
+ * @param front - How many bytes to leave free before it. They are not zeroed.
+ * @returns `bodyAt` is where the body is in the package, or belongs.
+ */
+export function encodeStoredPackage(
+	envelope: Envelope,
+	encoding: AddressEncoding,
+	{ pieces, length }: BodyPieces,
+	front = 0,
+): { readonly bytes: Buffer; readonly bodyAt: number } {
+	const bodyAt = netstringSize(length + 1) - (length + 1); // with the byte that tells the encoding, without the comma
+	const tailAt = pieces.reduce((sum, piece) => sum + piece.length, front + bodyAt);
+	let bytes = Buffer.allocUnsafe(tailAt + packageTailSize(envelope)); // if each character of the addresses is one byte
+	if (writePackageTail(bytes, tailAt, envelope, encoding) === -1) {
+		const { tail } = encodePackage(envelope, { encoding: "lf", length }, encoding);
+		bytes = Buffer.allocUnsafe(tailAt + tail.length);
+		bytes.set(tail, tailAt);
+	}
+	let end = writePackageHead(bytes, front, { encoding: "lf", length });
+	for (const piece of pieces) {
+		bytes.set(piece, end);
+		end += piece.length;
+	}
+	return { bytes, bodyAt };
 }
 
 /** What is in a package. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PackageDecoder } from "../../src/protocol/package-decoder.js";
 import { loadLmdb } from "../../src/queue/spool/lmdb.js";
+import { Tables } from "../../src/queue/spool/tables.js";
 import {
 	type SpooledMessage,
 	type SpoolQueue,
@@ -48,11 +49,8 @@ export class TestSpool {
 			maxDbs: 4,
 			permissionsMode: 0o600,
 		});
-		const states = root.openDB<Uint8Array, Uint8Array>("states", {
-			encoding: "binary",
-			keyEncoding: "binary",
-		});
-		await root.childTransaction(() => states.put(Buffer.from(id), Buffer.from("nonsense")));
+		const { states } = new Tables(root);
+		await root.childTransaction(() => states.table.put(id, Buffer.from("nonsense")));
 		await root.close();
 	}
 

@@ -2,11 +2,10 @@
 import { UsageError } from "../../errors.js";
 import type { Envelope } from "../../protocol/envelope.js";
 import type { MessageInfo } from "../../protocol/message-info.js";
-import { encodePackage } from "../../protocol/package-encoder.js";
 import type { QmtpResponse } from "../../protocol/response.js";
 import type { Delivery } from "../queue.js";
 import { receipt } from "../receipt.js";
-import { planRecipients } from "../stored-package.js";
+import { encodeStoredPackage, plannedResponses, planRecipients } from "../stored-package.js";
 import { messageTooLarge, queueError } from "./fault.js";
 import { properties } from "./message.js";
 import type { Publisher } from "./publisher.js";
@@ -74,15 +73,13 @@ export class RabbitmqDelivery implements Delivery {
 		const { publisher, queue, maxRecipients, now } = this.#place;
 		const { id, addressEncoding: encoding } = this.#message;
 		const plan = planRecipients({ sender, recipients }, encoding, maxRecipients);
-		const stored = recipients.filter((_, index) => plan[index] === null);
-		if (stored.length === 0) return plan as QmtpResponse[];
-		const message = { encoding: "lf", length: this.#size } as const;
-		const { head, tail } = encodePackage({ sender, recipients: stored }, message, encoding);
-		const body = Buffer.concat([head, ...this.#pieces, tail]);
+		if (plan.stored.length === 0) return plan.refusals as QmtpResponse[];
+		const envelope = { sender, recipients: plan.stored };
+		const { bytes } = encodeStoredPackage(envelope, encoding, { pieces: this.#pieces, length: this.#size });
 		this.#pieces = [];
 		const state = { id, encoding, queuedAt: now(), attempts: 0, nextAttempt: 0 };
-		await publisher.publish({ queue, body, properties: properties(state) });
-		return plan.map((response) => response ?? receipt(id));
+		await publisher.publish({ queue, body: bytes, properties: properties(state) });
+		return plannedResponses(plan, receipt(id));
 	}
 }
 

@@ -5,16 +5,15 @@
 import { QueueError, UsageError } from "../../errors.js";
 import type { Envelope } from "../../protocol/envelope.js";
 import type { MessageInfo } from "../../protocol/message-info.js";
-import { encodePackage } from "../../protocol/package-encoder.js";
 import type { QmtpResponse } from "../../protocol/response.js";
 import type { Delivery } from "../queue.js";
 import { receipt } from "../receipt.js";
-import { planRecipients } from "../stored-package.js";
+import { encodeStoredPackage, plannedResponses, planRecipients } from "../stored-package.js";
 import type { BodyFile } from "./body-file.js";
 import { queueError } from "./fault.js";
 import type { Room } from "./room.js";
-import type { State } from "./state.js";
-import type { SpoolStore } from "./store.js";
+import { frontSize, type State, writeFront } from "./state.js";
+import type { NewMessage, SpoolStore } from "./store.js";
 
 /** What one message may take. */
 export interface DeliveryLimits {
@@ -38,7 +37,7 @@ export const LARGEST_IN_DATABASE: number = 256 * 1024;
 export class SpoolDelivery implements Delivery {
 	readonly #place: DeliveryPlace;
 	readonly #message: MessageInfo;
-	#views: Uint8Array[] = [];
+	#views: Uint8Array[] = NONE;
 	#file: BodyFile | null = null; // if the body is large; then #views is empty
 	#size = 0; // of the body so far
 	#state: "open" | "committing" | "aborted" = "open";
@@ -58,71 +57,93 @@ export class SpoolDelivery implements Delivery {
 		this.#size += bytes.length;
 		if (this.#file !== null) return this.#file.write(bytes);
 		if (this.#size > LARGEST_IN_DATABASE) return this.#startFile(bytes);
-		this.#views.push(bytes);
-		if (this.#views.length === MOST_VIEWS) this.#views = [Buffer.concat(this.#views)];
+		if (this.#views.length === 0) this.#views = [bytes];
+		else if (this.#views.push(bytes) === MOST_VIEWS) this.#views = [Buffer.concat(this.#views)];
 	}
 
-	async commit(envelope: Envelope): Promise<readonly QmtpResponse[]> {
-		if (this.#state !== "open") throw new UsageError("ERR_QMTP_ENDED", "commit() after commit() or abort()");
+	/** It is no async function, and neither is what it calls when it need not wait: each took 0.6 us a message. */
+	commit(envelope: Envelope): Promise<readonly QmtpResponse[]> {
+		if (this.#state !== "open") {
+			return Promise.reject(new UsageError("ERR_QMTP_ENDED", "commit() after commit() or abort()"));
+		}
 		this.#state = "committing";
 		try {
-			return await this.#store(envelope);
+			return this.#store(envelope);
 		} catch (error) {
-			await this.#removeFile();
-			throw queueError(error);
-		} finally {
-			this.#views = [];
+			return this.#failed(error);
 		}
 	}
 
 	async abort(): Promise<void> {
 		if (this.#state === "committing") return; // it comes to its own end
 		this.#state = "aborted";
-		this.#views = [];
+		this.#views = NONE;
 		await this.#file?.remove();
 	}
 
 	#startFile(bytes: Uint8Array): void | Promise<void> {
 		this.#file = this.#place.store.bodies.create(this.#message.id);
 		if (this.#views.length > 0) this.#file.write(Buffer.concat(this.#views)); // the first write never waits
-		this.#views = [];
+		this.#views = NONE;
 		return this.#file.write(bytes);
 	}
 
-	async #store({ sender, recipients }: Envelope): Promise<QmtpResponse[]> {
+	#store({ sender, recipients }: Envelope): Promise<readonly QmtpResponse[]> {
 		const { store, room, limits } = this.#place;
 		const { id, addressEncoding } = this.#message;
 		const plan = planRecipients({ sender, recipients }, addressEncoding, limits.maxRecipients);
-		const stored = recipients.filter((_, index) => plan[index] === null);
-		if (stored.length === 0) {
-			await this.#file?.remove();
-			return plan as QmtpResponse[];
-		}
-		const message = { encoding: "lf", length: this.#size } as const;
-		const { head, tail } = encodePackage({ sender, recipients: stored }, message, addressEncoding);
-		const around = head.length + tail.length;
-		const onDisk = this.#file === null ? this.#size + around : around; // what a file has is there, for the most part
-		const wait = room.check(this.#size + around, true, onDisk);
-		if (wait !== undefined) await wait;
-		await this.#file?.end();
-		if (this.#file !== null) await store.bodies.sync();
-		const bytes = Buffer.concat([head, ...this.#views, tail]);
-		const isNew = await store.insert({ id, package: bytes, state: this.#newState(head.length) });
-		if (!isNew) throw new QueueError("ERR_QMTP_QUEUE", "message id is in use (#4.3.0)");
-		return plan.map((response) => response ?? receipt(id));
+		if (plan.stored.length === 0) return this.#storeNothing(plan.refusals as QmtpResponse[]);
+		const message = this.#newMessage({ sender, recipients: plan.stored });
+		this.#views = NONE;
+		const onDisk = message.record.length; // what a file has is there, for the most part
+		const wait = room.check(this.#file === null ? onDisk : onDisk + this.#size, true, onDisk);
+		const storing =
+			wait === undefined && this.#file === null ? store.insert(message) : this.#insertAfter(wait, message);
+		return storing.then(
+			(isNew) => (isNew ? plannedResponses(plan, receipt(id)) : this.#failed(idInUse())),
+			(error) => this.#failed(error),
+		);
 	}
 
-	#newState(bodyAt: number): State {
+	async #storeNothing(responses: readonly QmtpResponse[]): Promise<readonly QmtpResponse[]> {
+		this.#views = NONE;
+		await this.#file?.remove();
+		return responses;
+	}
+
+	async #insertAfter(wait: void | Promise<void>, message: NewMessage): Promise<boolean> {
+		const { store } = this.#place;
+		await wait;
+		if (this.#file !== null) {
+			await this.#file.end();
+			await store.bodies.sync();
+		}
+		return await store.insert(message);
+	}
+
+	#newMessage(envelope: Envelope): NewMessage {
+		const { addressEncoding, id } = this.#message;
+		const body = { pieces: this.#views, length: this.#size };
+		const file = this.#file?.name;
+		const { bytes, bodyAt } = encodeStoredPackage(envelope, addressEncoding, body, frontSize(file));
 		const now = this.#place.now();
-		return {
+		const state: State = {
 			queuedAt: now,
 			size: this.#size,
 			bodyAt,
-			...(this.#message.addressEncoding === "latin1" ? { latin1: true } : {}),
-			...(this.#file === null ? {} : { file: this.#file.name }),
 			due: now,
 			attempts: 0,
+			...(addressEncoding === "latin1" ? LATIN1 : null),
+			...(file === undefined ? null : { file }),
 		};
+		writeFront(bytes, state);
+		return { id, state, record: bytes };
+	}
+
+	async #failed(error: unknown): Promise<never> {
+		this.#views = NONE;
+		await this.#removeFile();
+		throw queueError(error);
 	}
 
 	/** Removes the file, unless the message was stored all the same: LMDB may fail behind the point of no return. */
@@ -143,4 +164,10 @@ export function messageTooLarge(): QueueError {
 	return new QueueError("ERR_QMTP_QUEUE", "message too large (#5.3.4)", { permanent: true });
 }
 
+function idInUse(): QueueError {
+	return new QueueError("ERR_QMTP_QUEUE", "message id is in use (#4.3.0)");
+}
+
 const MOST_VIEWS = 1023; // each may pin a chunk
+const NONE: Uint8Array[] = []; // never pushed to
+const LATIN1 = { latin1: true } as const;

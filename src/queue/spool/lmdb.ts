@@ -20,12 +20,13 @@ export interface Lmdb {
 	}): RootTable;
 }
 
-/** A table. Writing is for transactions. */
+/** A table. Writing is for transactions and batches. */
 export interface Table<V, K> {
 	/** The value, a copy. */
 	get(key: K): V | undefined;
-	/** @returns In a transaction, at once: `result` is false if there was something, and `noOverwrite` was asked for. */
-	put(key: K, value: V, options?: { readonly noOverwrite: boolean }): { readonly result: boolean };
+	/** True if there is a value. */
+	doesExist(key: K): boolean;
+	put(key: K, value: V, options?: { readonly noOverwrite: boolean }): Written;
 	remove(key: K): unknown;
 	/** The keys from `start` to `end`, exclusive. To be read before the next write. */
 	getKeys(range: { readonly start?: K; readonly end?: K; readonly limit?: number }): Iterable<K>;
@@ -33,6 +34,21 @@ export interface Table<V, K> {
 	getStats(): TableStats;
 	/** Makes the next `get` see what is there by then. Otherwise it may see what was there in this turn of the event loop. */
 	resetReadTxn(): void;
+}
+
+/** Keys as bytes, right where LMDB reads them from: Buffers for them took 0.6 us for each message that is stored. */
+export interface KeyEncoder<K> {
+	/** @returns The offset after it. There is room for some hundred bytes. */
+	writeKey(key: K, target: Uint8Array, start: number): number;
+	readKey(bytes: Uint8Array, start: number, end: number): K;
+}
+
+/**
+ * What becomes of a `put`, when it is synced: false if there was something, and `noOverwrite` was asked for. In a
+ * transaction `result` says so at once.
+ */
+export interface Written extends Promise<boolean> {
+	readonly result?: boolean;
 }
 
 /** What LMDB knows of a table. */
@@ -44,16 +60,20 @@ export interface TableStats {
 	readonly overflowPages: number;
 	/** Of the whole database. */
 	readonly lastPageNumber: number;
+	/** Of the whole database: the number of the last transaction that wrote, in whatever process. */
+	readonly lastTxnId: number;
 }
 
 /** The table that holds the names of the others. */
 export interface RootTable extends Table<unknown, string> {
 	openDB<V, K>(
 		name: string,
-		options: { readonly encoding: "binary" | "msgpack"; readonly keyEncoding?: "binary" },
+		options: { readonly encoding: "binary" | "msgpack"; readonly keyEncoder?: KeyEncoder<K> },
 	): Table<V, K>;
-	/** Runs `run` in a transaction. */
+	/** Runs `run` in a transaction, which is undone if it throws. It waits for the other writers of the turn. */
 	childTransaction<T>(run: () => T): Promise<T>;
+	/** Runs `run` at once. What it puts is done by LMDB's own thread, in one transaction. Resolves when that is synced. */
+	batch(run: () => void): Promise<unknown>;
 	close(): Promise<void>;
 }
 

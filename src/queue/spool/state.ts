@@ -30,21 +30,32 @@ export class DamagedRecord extends Error {}
 
 /** The record of a state. */
 export function encodeState(state: State): Uint8Array {
-	const { lease = "", file = "", finished = NOTHING } = state;
-	const bytes = Buffer.allocUnsafe(TEXTS_AT + lease.length + file.length + finished.length);
-	bytes[0] = VERSION;
-	bytes[1] = state.latin1 === true ? LATIN1 : 0;
-	bytes[2] = lease.length;
-	bytes[3] = file.length;
-	bytes.writeUInt32LE(state.bodyAt, 4);
-	bytes.writeUInt32LE(state.attempts, 8);
-	bytes.writeDoubleLE(state.queuedAt, 12);
-	bytes.writeDoubleLE(state.due, 20);
-	bytes.writeDoubleLE(state.size, 28);
-	bytes.write(lease, TEXTS_AT, "latin1");
-	bytes.write(file, TEXTS_AT + lease.length, "latin1");
-	bytes.set(finished, TEXTS_AT + lease.length + file.length);
+	const bytes = Buffer.allocUnsafe(stateSize(state));
+	writeState(bytes, 0, state);
 	return bytes;
+}
+
+/**
+ * How many bytes stand before the package in the record of a message that has come.
+ *
+ * @param file - The file that holds its body, if one does.
+ */
+export function frontSize(file = ""): number {
+	return STATE_AT + TEXTS_AT + file.length;
+}
+
+/** Writes them: the state of a message that has come, which nobody has taken yet. */
+export function writeFront(record: Uint8Array, state: State): void {
+	const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
+	bytes.writeUInt16LE(stateSize(state), 0);
+	writeState(bytes, STATE_AT, state);
+}
+
+/** What the record of a message holds, of which it keeps views. @throws DamagedRecord as `decodeState`. */
+export function decodeMessage(record: Uint8Array): { readonly state: State; readonly package: Uint8Array } {
+	const [low = 0, high = 0] = record;
+	const end = STATE_AT + low + 256 * high;
+	return { state: decodeState(record.subarray(STATE_AT, end)), package: record.subarray(end) };
 }
 
 /** The state that a record holds, of which it keeps views. @throws DamagedRecord if this version does not make such. */
@@ -69,7 +80,29 @@ export function decodeState(record: Uint8Array): State {
 	};
 }
 
+function stateSize({ lease = "", file = "", finished = NOTHING }: State): number {
+	return TEXTS_AT + lease.length + file.length + finished.length;
+}
+
+function writeState(bytes: Buffer, at: number, state: State): void {
+	const { lease = "", file = "", finished = NOTHING } = state;
+	bytes[at] = VERSION;
+	bytes[at + 1] = state.latin1 === true ? LATIN1 : 0;
+	bytes[at + 2] = lease.length;
+	bytes[at + 3] = file.length;
+	bytes.writeUInt32LE(state.bodyAt, at + 4);
+	bytes.writeUInt32LE(state.attempts, at + 8);
+	bytes.writeDoubleLE(state.queuedAt, at + 12);
+	bytes.writeDoubleLE(state.due, at + 20);
+	bytes.writeDoubleLE(state.size, at + 28);
+	const textsAt = at + TEXTS_AT;
+	if (lease !== "") bytes.write(lease, textsAt, "latin1");
+	if (file !== "") bytes.write(file, textsAt + lease.length, "latin1");
+	if (finished.length > 0) bytes.set(finished, textsAt + lease.length + file.length);
+}
+
 const VERSION = 1;
 const LATIN1 = 1; // a flag
 const TEXTS_AT = 36;
+const STATE_AT = 2; // of a message's record: behind the length of its state
 const NOTHING = new Uint8Array(0);

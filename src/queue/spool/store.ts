@@ -9,14 +9,14 @@ import { EventEmitter } from "node:events";
 import type { Bodies } from "./bodies.js";
 import type { SpoolDatabase } from "./database.js";
 import { DamagedRecord, type State } from "./state.js";
-import type { Tables } from "./tables.js";
+import { isPlaceOf, type Place, type Tables } from "./tables.js";
 
 /** A message to be stored. */
 export interface NewMessage {
 	readonly id: string;
-	/** The package, or without its body if that is in a file. */
-	readonly package: Uint8Array;
 	readonly state: State;
+	/** What LMDB keeps: its state, and the package, or the package without its body if that is in a file. */
+	readonly record: Uint8Array;
 }
 
 /** A message of the spool. */
@@ -62,14 +62,18 @@ export class SpoolStore {
 	}
 
 	/** Stores a message. @returns False if there is one with its id: nothing was stored. */
-	insert({ id, package: bytes, state }: NewMessage): Promise<boolean> {
-		return this.#database.write((tables) => {
-			if (!tables.states.insert(id, state)) return false;
-			tables.packages.put(id, bytes);
+	insert({ id, state, record }: NewMessage): Promise<boolean> {
+		// If the id is in use, a place in the schedule is left that belongs to no message. It goes when its time has come.
+		const put = (tables: Tables) => {
 			tables.schedule.put(state.due, id);
-			if (state.file !== undefined) addToFiles(tables, state.size);
-			return true;
-		}, bytes.length);
+			return tables.messages.insert(id, record);
+		};
+		if (state.file === undefined) return this.#database.add(put, record.length);
+		return this.#database.write((tables) => {
+			const isNew = put(tables).result === true;
+			if (isNew) addToFiles(tables, state.size);
+			return isNew;
+		}, record.length);
 	}
 
 	/**
@@ -86,18 +90,19 @@ export class SpoolStore {
 		return await this.#database.write((tables) => {
 			const taken: StoredMessage[] = [];
 			for (const [due, id] of tables.schedule.due(now, most)) {
-				const state = readable(tables, id);
-				if (state === undefined || Math.max(state.due, 0) !== due) {
-					tables.schedule.remove(due, id); // what a damaged message left
-					if (state === undefined && tables.states.has(id)) tables.schedule.put(now + DAMAGED_PAUSE_MS, id);
+				const message = readable(tables, id);
+				if (message === undefined || !isPlaceOf(due, message.state.due)) {
+					tables.schedule.remove(due, id); // of a damaged message, or of one whose id was in use
+					if (message === undefined && tables.messages.has(id)) tables.schedule.put(now + DAMAGED_PAUSE_MS, id);
 					continue;
 				}
+				const { state } = message;
 				if (state.lease === owner && isOut(id)) {
 					reschedule(tables, id, state, { due: until });
 					continue;
 				}
 				reschedule(tables, id, state, { due: until, lease: owner, attempts: state.attempts + 1 });
-				taken.push({ id, state, package: tables.packages.get(id) as Uint8Array });
+				taken.push(message);
 			}
 			return taken;
 		});
@@ -120,7 +125,7 @@ export class SpoolStore {
 				const state = tables.states.get(id);
 				if (state?.lease !== owner) continue;
 				const { lease: _, ...rest } = state;
-				replace(tables, id, { ...rest, due: before.due, attempts: before.attempts });
+				replace(tables, id, { ...rest, due: before.due, attempts: before.attempts }, state);
 			}
 		});
 	}
@@ -128,14 +133,14 @@ export class SpoolStore {
 	/** Notes what became of an attempt, and removes the message if nobody is left. */
 	async settle(id: string, owner: string, { finished, recipients, nextAttempt }: Outcome): Promise<void> {
 		const file = await this.#database.write((tables) => {
-			const state = tables.states.get(id);
+			const state = tables.states.get(id); // there is one, since it was taken
 			if (state === undefined) return undefined; // somebody else had it too, and was done before us
 			const bits = Buffer.alloc((recipients + 7) >> 3);
 			bits.set(state.finished ?? []);
 			for (const index of finished) (bits[index >> 3] as number) |= 1 << (index & 7);
 			if (remaining(recipients, bits).length === 0) return removeMessage(tables, id, state);
 			const { lease, ...rest } = state;
-			if (lease === owner) replace(tables, id, { ...rest, finished: bits, due: nextAttempt });
+			if (lease === owner) replace(tables, id, { ...rest, finished: bits, due: nextAttempt }, state);
 			else tables.states.put(id, { ...state, finished: bits });
 			return undefined;
 		});
@@ -149,11 +154,11 @@ export class SpoolStore {
 	 */
 	async retry(id: string, now: number): Promise<Change> {
 		const change = await this.#database.write((tables): Change => {
-			const state = tables.states.get(id);
+			const state = find(tables, id)?.state;
 			if (state === undefined) return "gone";
 			if (isTaken(state, now)) return "taken";
 			const { lease: _, ...rest } = state;
-			replace(tables, id, { ...rest, due: Math.min(now, state.due) });
+			replace(tables, id, { ...rest, due: Math.min(now, state.due) }, state);
 			return "done";
 		});
 		return change;
@@ -163,7 +168,7 @@ export class SpoolStore {
 	async remove(id: string, now: number): Promise<Change> {
 		let file: string | undefined;
 		const change = await this.#database.write((tables): Change => {
-			const state = readable(tables, id);
+			const state = readable(tables, id)?.state;
 			if (state === undefined) return removeDamaged(tables, id);
 			if (isTaken(state, now)) return "taken";
 			file = removeMessage(tables, id, state);
@@ -180,25 +185,25 @@ export class SpoolStore {
 
 	/** The message of that id. */
 	find(id: string): StoredMessage | undefined {
-		const { states, packages } = this.#database.tables;
-		const state = states.get(id);
-		const bytes = packages.get(id);
-		return state === undefined || bytes === undefined ? undefined : { id, state, package: bytes };
+		return find(this.#database.tables, id);
 	}
 
 	/** True if the message of that id has its body in the file of that name. */
 	isNamed(id: string, file: string): boolean {
-		return id !== "" && this.#database.tables.states.getNow(id)?.file === file; // LMDB knows no empty key
+		if (id === "") return false; // LMDB knows no empty key
+		const { messages } = this.#database.tables;
+		messages.refresh();
+		return messages.get(id)?.state.file === file;
 	}
 
 	/** Some ids behind `after`, those that are due first coming first. */
-	ids(after: readonly [number, string] | null, most: number): [number, string][] {
+	ids(after: Place | null, most: number): Place[] {
 		return this.#database.tables.schedule.behind(after, most);
 	}
 
 	/** How many messages there are. */
 	count(): number {
-		return this.#database.tables.states.count;
+		return this.#database.tables.messages.count;
 	}
 
 	/** How many of them are due. */
@@ -233,10 +238,16 @@ export function remaining(recipients: number, finished: Uint8Array | undefined):
 	return all.filter((index) => ((finished[index >> 3] as number) & (1 << (index & 7))) === 0);
 }
 
-/** The state of a message; undefined if it is damaged, or was removed when it was. */
-function readable({ states }: Tables, id: string): State | undefined {
+function find({ messages, states }: Tables, id: string): StoredMessage | undefined {
+	const message = messages.get(id);
+	if (message === undefined) return undefined;
+	return { id, state: states.get(id) ?? message.state, package: message.package };
+}
+
+/** A message; undefined if it is damaged, or was removed when it was. */
+function readable(tables: Tables, id: string): StoredMessage | undefined {
 	try {
-		return states.get(id);
+		return find(tables, id);
 	} catch (error) {
 		if (error instanceof DamagedRecord) return undefined;
 		throw error;
@@ -247,12 +258,7 @@ function reschedule(tables: Tables, id: string, state: State, change: Partial<St
 	replace(tables, id, { ...state, ...change }, state);
 }
 
-function replace(
-	{ states, schedule }: Tables,
-	id: string,
-	state: State,
-	before: State = states.get(id) as State,
-): void {
+function replace({ states, schedule }: Tables, id: string, state: State, before: State): void {
 	schedule.remove(before.due, id);
 	schedule.put(state.due, id);
 	states.put(id, state);
@@ -262,16 +268,16 @@ function replace(
 function removeMessage(tables: Tables, id: string, { due, file, size }: State): string | undefined {
 	tables.schedule.remove(due, id);
 	tables.states.remove(id);
-	tables.packages.remove(id);
+	tables.messages.remove(id);
 	if (file !== undefined) addToFiles(tables, -size);
 	return file;
 }
 
 /** Its place in the schedule is found when its time comes, and a file of its when the spool is opened. */
-function removeDamaged({ states, packages }: Tables, id: string): Change {
-	if (!states.has(id)) return "gone";
+function removeDamaged({ states, messages }: Tables, id: string): Change {
+	if (!messages.has(id)) return "gone";
 	states.remove(id);
-	packages.remove(id);
+	messages.remove(id);
 	return "done";
 }
 

@@ -2,14 +2,14 @@
  * The tables of a spool, with the keys and records that stand in LMDB. Keys are bytes of our own making: an id is its
  * digits, and a place in the schedule is the time, as bytes that sort like it, and the id.
  */
-import type { RootTable, Table } from "./lmdb.js";
-import { decodeState, encodeState, type State } from "./state.js";
+import type { KeyEncoder, RootTable, Table, Written } from "./lmdb.js";
+import { decodeMessage, decodeState, encodeState, type State } from "./state.js";
 
 /** The tables. Writing is for transactions. */
 export class Tables {
-	/** By id: the package, whole, or without its body if that is in a file. */
-	readonly packages: PackageTable;
-	/** By id. */
+	/** By id: the message as it came, in one record. With another for its state it took a fifth more to store. */
+	readonly messages: MessageTable;
+	/** By id: the state since it was taken for the first time. */
 	readonly states: StateTable;
 	/** By `due` and id: the order in which messages are taken. */
 	readonly schedule: ScheduleTable;
@@ -17,49 +17,28 @@ export class Tables {
 	readonly totals: Table<number, string>;
 
 	constructor(root: RootTable) {
-		const bytewise = { encoding: "binary", keyEncoding: "binary" } as const;
-		this.packages = new PackageTable(root.openDB<Uint8Array, Uint8Array>("packages", bytewise));
-		this.states = new StateTable(root.openDB<Uint8Array, Uint8Array>("states", bytewise));
-		this.schedule = new ScheduleTable(root.openDB<Uint8Array, Uint8Array>("schedule", bytewise));
+		const byId = { encoding: "binary", keyEncoder: ids } as const;
+		const byPlace = { encoding: "binary", keyEncoder: places } as const;
+		this.messages = new MessageTable(root.openDB<Uint8Array, string>("messages", byId));
+		this.states = new StateTable(root.openDB<Uint8Array, string>("states", byId));
+		this.schedule = new ScheduleTable(root.openDB<Uint8Array, Place>("schedule", byPlace));
 		this.totals = root.openDB<number, string>("totals", { encoding: "msgpack" });
 	}
 
 	/** The bytes that the tables take in the database. */
 	get usedBytes(): number {
-		return [this.packages, this.states, this.schedule].reduce((sum, { table }) => {
+		return [this.messages, this.states, this.schedule].reduce((sum, { table }) => {
 			const { pageSize, treeBranchPageCount, treeLeafPageCount, overflowPages } = table.getStats();
 			return sum + pageSize * (treeBranchPageCount + treeLeafPageCount + overflowPages);
 		}, 0);
 	}
 }
 
-/** The packages. */
-export class PackageTable {
-	readonly table: Table<Uint8Array, Uint8Array>;
+/** Messages as they came. */
+export class MessageTable {
+	readonly table: Table<Uint8Array, string>;
 
-	constructor(table: Table<Uint8Array, Uint8Array>) {
-		this.table = table;
-	}
-
-	/** @returns A copy. */
-	get(id: string): Uint8Array | undefined {
-		return this.table.get(idKey(id));
-	}
-
-	put(id: string, bytes: Uint8Array): void {
-		this.table.put(idKey(id), bytes);
-	}
-
-	remove(id: string): void {
-		this.table.remove(idKey(id));
-	}
-}
-
-/** The states. */
-export class StateTable {
-	readonly table: Table<Uint8Array, Uint8Array>;
-
-	constructor(table: Table<Uint8Array, Uint8Array>) {
+	constructor(table: Table<Uint8Array, string>) {
 		this.table = table;
 	}
 
@@ -70,91 +49,131 @@ export class StateTable {
 
 	/** True if there is one, whatever it holds. */
 	has(id: string): boolean {
-		return this.table.get(idKey(id)) !== undefined;
+		return this.table.doesExist(id);
+	}
+
+	/** Makes the next look see what is there by now. Else it may see what was there in this turn of the event loop. */
+	refresh(): void {
+		this.table.resetReadTxn();
+	}
+
+	/** @returns A copy. @throws DamagedRecord if it cannot be read. */
+	get(id: string): { readonly state: State; readonly package: Uint8Array } | undefined {
+		const record = this.table.get(id);
+		return record === undefined ? undefined : decodeMessage(record);
+	}
+
+	/** @param record - See `writeFront`. @returns False if there is one: it stays. */
+	insert(id: string, record: Uint8Array): Written {
+		return this.table.put(id, record, NO_OVERWRITE);
+	}
+
+	remove(id: string): void {
+		this.table.remove(id);
+	}
+}
+
+/** States that are not what they were when the message came. */
+export class StateTable {
+	readonly table: Table<Uint8Array, string>;
+
+	constructor(table: Table<Uint8Array, string>) {
+		this.table = table;
 	}
 
 	/** @throws DamagedRecord if it cannot be read. */
 	get(id: string): State | undefined {
-		const record = this.table.get(idKey(id));
+		const record = this.table.get(id);
 		return record === undefined ? undefined : decodeState(record);
 	}
 
-	/** As `get`, and sees what is there by now. Else it may see what was there in this turn of the event loop. */
-	getNow(id: string): State | undefined {
-		this.table.resetReadTxn();
-		return this.get(id);
-	}
-
 	put(id: string, state: State): void {
-		this.table.put(idKey(id), encodeState(state));
-	}
-
-	/** @returns False if there is one: it stays. */
-	insert(id: string, state: State): boolean {
-		return this.table.put(idKey(id), encodeState(state), { noOverwrite: true }).result;
+		this.table.put(id, encodeState(state));
 	}
 
 	remove(id: string): void {
-		this.table.remove(idKey(id));
+		this.table.remove(id);
 	}
 }
 
+/** When whose turn is: a time, in ms since 1970, and an id. */
+export type Place = readonly [due: number, id: string];
+
 /** When whose turn is. */
 export class ScheduleTable {
-	readonly table: Table<Uint8Array, Uint8Array>;
+	readonly table: Table<Uint8Array, Place>;
 
-	constructor(table: Table<Uint8Array, Uint8Array>) {
+	constructor(table: Table<Uint8Array, Place>) {
 		this.table = table;
 	}
 
 	put(due: number, id: string): void {
-		this.table.put(placeKey(due, id), NOTHING);
+		this.table.put([due, id], NOTHING);
 	}
 
 	remove(due: number, id: string): void {
-		this.table.remove(placeKey(due, id));
+		this.table.remove([due, id]);
 	}
 
 	/** When the first is due. Infinity if there is none. */
 	first(): number {
-		for (const key of this.table.getKeys({ limit: 1 })) return place(key)[0];
+		for (const [due] of this.table.getKeys({ start: FIRST, limit: 1 })) return due;
 		return Number.POSITIVE_INFINITY;
 	}
 
-	/** The first places of those that are due at `now`: times and ids. */
-	due(now: number, most: number): [number, string][] {
-		return Array.from(this.table.getKeys({ end: placeKey(now, LAST_ID), limit: most }), place);
+	/** The first places of those that are due at `now`. */
+	due(now: number, most: number): Place[] {
+		return Array.from(this.table.getKeys({ start: FIRST, end: [now, LAST_ID], limit: most }));
 	}
 
 	/** How many are due at `now`. */
 	countDue(now: number): number {
-		return this.table.getKeysCount({ end: placeKey(now, LAST_ID) });
+		return this.table.getKeysCount({ start: FIRST, end: [now, LAST_ID] });
 	}
 
-	/** Some places behind `after`: times and ids. */
-	behind(after: readonly [number, string] | null, most: number): [number, string][] {
-		const start = after === null ? {} : { start: placeKey(after[0], `${after[1]}!`) };
-		return Array.from(this.table.getKeys({ ...start, limit: most }), place);
+	/** Some places behind `after`. */
+	behind(after: Place | null, most: number): Place[] {
+		const start: Place = after === null ? FIRST : [after[0], `${after[1]}!`];
+		return Array.from(this.table.getKeys({ start, limit: most }));
 	}
 }
 
-function idKey(id: string): Uint8Array {
-	return Buffer.from(id, "latin1");
+/** True if a message that is due then stands in the schedule at that time. */
+export function isPlaceOf(place: number, due: number): boolean {
+	return place === Math.max(due, 0); // before 1970 is as good as 1970: the bytes of negative numbers sort the other way
 }
 
-/** Times before 1970 are as good as 1970: the bytes of negative numbers sort the other way. */
-function placeKey(due: number, id: string): Uint8Array {
-	const key = Buffer.allocUnsafe(TIME_BYTES + id.length);
-	key.writeDoubleBE(Math.max(due, 0), 0);
-	key.write(id, TIME_BYTES, "latin1");
-	return key;
+const ids: KeyEncoder<string> = {
+	writeKey: writeText,
+	readKey: readText,
+};
+
+const places: KeyEncoder<Place> = {
+	writeKey([due, id], target, start) {
+		time[0] = Math.max(due, 0);
+		for (let index = 0; index < TIME_BYTES; index++) target[start + index] = timeBytes[HIGHEST - index] as number;
+		return writeText(id, target, start + TIME_BYTES);
+	},
+	readKey(bytes, start, end) {
+		for (let index = 0; index < TIME_BYTES; index++) timeBytes[HIGHEST - index] = bytes[start + index] as number;
+		return [time[0] as number, readText(bytes, start + TIME_BYTES, end)];
+	},
+};
+
+function writeText(text: string, target: Uint8Array, start: number): number {
+	for (let index = 0; index < text.length; index++) target[start + index] = text.charCodeAt(index);
+	return start + text.length;
 }
 
-function place(key: Uint8Array): [number, string] {
-	const bytes = Buffer.from(key.buffer, key.byteOffset, key.length);
-	return [bytes.readDoubleBE(0), bytes.toString("latin1", TIME_BYTES)];
+function readText(bytes: Uint8Array, start: number, end: number): string {
+	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1", start, end);
 }
 
+const time = new Float64Array(1);
+const timeBytes = new Uint8Array(time.buffer); // lowest byte first
 const TIME_BYTES = 8;
-const NOTHING = new Uint8Array(0);
+const HIGHEST = TIME_BYTES - 1;
+const FIRST: Place = [0, ""];
 const LAST_ID = ":"; // behind all digits
+const NOTHING = new Uint8Array(0);
+const NO_OVERWRITE = { noOverwrite: true } as const;
