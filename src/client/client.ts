@@ -189,7 +189,7 @@ export class QmtpClient {
 		if (this.#working) return;
 		this.#working = true;
 		// Later in this turn, so that calls made one after the other go out in one write.
-		queueMicrotask(() => this.#empty());
+		process.nextTick(() => this.#empty());
 	}
 
 	async #empty(): Promise<void> {

@@ -14,7 +14,7 @@ import type { Job, Source, TakeOptions } from "./source.js";
 import { type DeliveryPlace, messageTooLarge, SpoolDelivery } from "./spool/delivery.js";
 import { type SpoolChange, type SpooledMessage, type SpoolStats, spooledMessage } from "./spool/entry.js";
 import { queueError } from "./spool/fault.js";
-import { Jobs } from "./spool/jobs.js";
+import { Jobs, takeJobs } from "./spool/jobs.js";
 import { type OpenedSpool, openSpool } from "./spool/opened.js";
 import { Room } from "./spool/room.js";
 import type { SpoolStore } from "./spool/store.js";
@@ -159,10 +159,8 @@ class Spool implements SpoolQueue {
 		return wait.then(() => new SpoolDelivery(spool.place, message)).catch(throwQueueError);
 	}
 
-	async *take(options: TakeOptions = {}): AsyncIterableIterator<Job> {
-		const concurrency = wholeNumberOption("concurrency", options.concurrency ?? DEFAULT_CONCURRENCY, 1);
-		const { jobs } = await this.#opened();
-		yield* jobs.take(options, concurrency);
+	take(options: TakeOptions = {}): AsyncIterableIterator<Job> {
+		return takeJobs(async () => (await this.#opened()).jobs, options);
 	}
 
 	async *list(): AsyncIterableIterator<SpooledMessage> {
@@ -283,6 +281,5 @@ const DEFAULT_MAX_RECIPIENTS = 10_000;
 const DEFAULT_MIN_FREE = 64 * 1024 ** 2;
 const DEFAULT_LEASE_MS = 60_000;
 const DEFAULT_POLL_MS = 1000;
-const DEFAULT_CONCURRENCY = 20;
 const LONGEST_TIMER = 2 ** 31 - 1;
 const LIST_AT_ONCE = 1000;

@@ -2,11 +2,12 @@
  * Messages as the queues keep them that hand them out again: QMTP packages, made by our encoder and read back by our
  * decoder. Of a large message a spool's database has the package without its body, and a file the body.
  */
+import { NEED_DATA } from "../netstring/decoder.js";
 import { netstringSize } from "../netstring/encoder.js";
 import type { AddressEncoding, Envelope } from "../protocol/envelope.js";
 import { checkAddress } from "../protocol/envelope.js";
 import { LONGEST_NETSTRING } from "../protocol/limits.js";
-import { PackageDecoder } from "../protocol/package-decoder.js";
+import { PACKAGE_END, PackageDecoder, RECIPIENT, SENDER } from "../protocol/package-decoder.js";
 import {
 	encodePackage,
 	packageTailSize,
@@ -40,7 +41,10 @@ export function planRecipients(
 		return null;
 	});
 	const isForAll = count === recipients.length;
-	return { stored: isForAll ? recipients : recipients.filter((_, index) => refusals[index] === null), refusals };
+	return {
+		stored: isForAll ? recipients : recipients.filter((_, index) => refusals[index] === null),
+		refusals,
+	};
 }
 
 /** What the recipients of a plan are told once the message is stored: `stored`, or their refusals. */
@@ -110,17 +114,22 @@ export function decodePackage(bytes: Uint8Array, encoding: AddressEncoding): Sto
  * @throws ProtocolError if it is none; Error if it is cut short, or more follows it.
  */
 export function decodeEnvelope(tail: Uint8Array, encoding: AddressEncoding): Envelope {
-	const decoder = new PackageDecoder(LIMITS);
-	const text = encoding === "utf-8" ? utf8 : latin1;
-	const addresses: string[] = [];
-	decoder.receive(Buffer.concat([EMPTY_MESSAGE, tail]));
-	for (let event = decoder.next(); event !== null; event = decoder.next()) {
-		if (event.type === "end") {
-			if (decoder.next() !== null || !decoder.idle) throw new Error("bytes after a stored package");
-			return { sender: addresses[0] as string, recipients: addresses.slice(1) };
+	const bytes = Buffer.isBuffer(tail) ? tail : Buffer.from(tail.buffer, tail.byteOffset, tail.length);
+	const decoder = idleDecoder ?? new PackageDecoder(LIMITS);
+	idleDecoder = null; // for good, if this throws
+	decoder.receive(EMPTY_MESSAGE);
+	while (decoder.step() !== NEED_DATA);
+	decoder.receive(bytes);
+	let sender = "";
+	const recipients: string[] = [];
+	for (let step = decoder.step(); step !== NEED_DATA; step = decoder.step()) {
+		if (step === SENDER) sender = bytes.toString(encoding, decoder.start, decoder.end);
+		else if (step === RECIPIENT) recipients.push(bytes.toString(encoding, decoder.start, decoder.end));
+		else if (step === PACKAGE_END) {
+			if (decoder.step() !== NEED_DATA || !decoder.idle) throw new Error("bytes after a stored package");
+			idleDecoder = decoder;
+			return { sender, recipients };
 		}
-		if (event.type === "sender" || event.type === "recipient")
-			addresses.push(text(event.address as Uint8Array));
 	}
 	throw new Error(CUT_SHORT);
 }
@@ -135,15 +144,8 @@ function faultOf(address: string, encoding: AddressEncoding): boolean {
 	}
 }
 
-const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-function utf8(bytes: Uint8Array): string {
-	return utf8Decoder.decode(bytes);
-}
-
-function latin1(bytes: Uint8Array): string {
-	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
-}
+/** One that is between two packages, if there is one: to make one takes longer than to read an envelope. */
+let idleDecoder: PackageDecoder | null = null;
 
 // What a server lets pass is far below both.
 const ADDRESS_CHARACTERS = 64 * 1024;

@@ -4,7 +4,7 @@
  */
 import type { Body } from "../body/body.js";
 import { ProtocolError, QmtpError, QueueError, TransportError, UsageError } from "../errors.js";
-import { accepted, deferred, type QmtpResponse, rejected } from "../protocol/response.js";
+import { accepted, deferred, type QmtpResponse, rejected, type Status } from "../protocol/response.js";
 import { allResponses } from "../queue/forward/envelope.js";
 import { reasonOf } from "../queue/forward/failure.js";
 import type { Job } from "../queue/source.js";
@@ -45,7 +45,7 @@ export async function attempt(context: AttemptContext, job: Job): Promise<Attemp
 	const begun = settings.clock.now();
 	const outcomes = await outcomesOf(context, job);
 	const isLast = schedule.isLast(job.queuedAt, begun);
-	let recipients = outcomes.map((outcome) => (isLast && outcome.mayBeLast ? givenUp(outcome) : outcome));
+	let recipients = isLast ? outcomes.map((one) => (one.mayBeLast ? givenUp(one) : one)) : outcomes;
 	let bounced: Bounced | null = null;
 	if (recipients.some(({ status }) => status === "D")) {
 		bounced = await bounce(context, job, recipients);
@@ -55,7 +55,12 @@ export async function attempt(context: AttemptContext, job: Job): Promise<Attemp
 		}
 	}
 	const nextAttempt = nextAttemptOf(recipients) ?? begun; // or nobody is left
-	await settle(context, job, recipients, nextAttempt);
+	const responses = recipients.map(({ status, description }) => ({ status, description }));
+	try {
+		await job.settle(responses, nextAttempt);
+	} catch (error) {
+		await settleAgain(context, job, { responses, nextAttempt, error });
+	}
 	return { recipients, nextAttempt, bounced };
 }
 
@@ -83,11 +88,9 @@ async function outcomesOf(context: AttemptContext, job: Job): Promise<readonly O
 		return recipients.map((recipient) => unattempted(recipient, UNREADABLE, retryAt));
 	}
 	if (isLoop) return recipients.map((recipient) => unattempted(recipient, LOOP, 0));
-	const groups = byDestination(job, settings.nextHop);
-	if (groups.size === 1) {
-		const [destination] = groups.keys();
-		return await deliver(context, job, body, { destination: destination as string, recipients });
-	}
+	const only = onlyDestination(job, settings.nextHop);
+	if (only !== null) return await deliver(context, job, body, { destination: only, recipients });
+	const groups = byDestination(job);
 	const outcomes: Outcome[] = new Array(recipients.length);
 	const deliveries = [...groups].map(async ([destination, indexes]) => {
 		const group = indexes.map((index) => recipients[index] as string);
@@ -198,38 +201,49 @@ async function bounce(
  */
 function nextAttemptOf(outcomes: readonly Outcome[]): number | undefined {
 	const left = outcomes.filter(({ status }) => status === "Z");
+	if (left.length === 0) return undefined;
 	const tried = left.filter(({ attempted }) => attempted);
 	const times = (tried.length > 0 ? tried : left).map(({ retryAt }) => retryAt);
-	return times.length === 0 ? undefined : times.reduce((least, time) => Math.min(least, time));
+	return times.reduce((least, time) => Math.min(least, time));
 }
 
-/** Settles, some times over: an answer that is lost is mail that is sent twice. */
-async function settle(
+/** Settles after it has failed, some times over: an answer that is lost is mail that is sent twice. */
+async function settleAgain(
 	{ settings: { clock }, signal, fault }: AttemptContext,
 	job: Job,
-	recipients: readonly Outcome[],
-	nextAttempt: number,
+	{ responses, nextAttempt, error }: FailedSettlement,
 ): Promise<void> {
-	const responses = recipients.map(({ status, description }) => ({ status, description }));
+	let failure = error;
 	for (const pause of PAUSES_MS) {
+		if (failure instanceof UsageError) break; // trying again cannot help
+		fault(failure as Error, job.id);
+		await clock.sleep(pause, signal);
 		try {
 			return await job.settle(responses, nextAttempt);
-		} catch (error) {
-			if (error instanceof UsageError) throw error; // trying again cannot help
-			fault(error as Error, job.id);
-			await clock.sleep(pause, signal);
+		} catch (again) {
+			failure = again;
 		}
 	}
-	await job.settle(responses, nextAttempt);
+	throw failure;
+}
+
+interface FailedSettlement {
+	readonly responses: readonly QmtpResponse[];
+	readonly nextAttempt: number;
+	readonly error: unknown;
+}
+
+/** The destination of all recipients, if it is seen at a look that there is but one; else null. */
+function onlyDestination(
+	{ envelope: { recipients }, addressEncoding }: Job,
+	nextHop: string | null,
+): string | null {
+	if (nextHop !== null || recipients.length !== 1) return nextHop;
+	return domainOf(recipients[0] as string, addressEncoding);
 }
 
 /** The indexes of the recipients of each destination. */
-function byDestination(
-	{ envelope: { recipients }, addressEncoding }: Job,
-	nextHop: string | null,
-): Map<string, readonly number[]> {
-	if (nextHop !== null) return new Map([[nextHop, []]]);
-	if (recipients.length === 1) return new Map([[domainOf(recipients[0] as string, addressEncoding), []]]);
+function byDestination({ envelope: { recipients }, addressEncoding }: Job): Map<string, readonly number[]> {
 	const groups = new Map<string, number[]>();
 	for (const [index, recipient] of recipients.entries()) {
 		const domain = domainOf(recipient, addressEncoding);
@@ -245,10 +259,15 @@ function byDestination(
  * that its client tells.
  */
 function cleaned({ status, description, error, host }: DeliveryResult, isNextHop: boolean): DeliveryResult {
-	const about = { ...(error === undefined ? {} : { error }), ...(host === undefined ? {} : { host }) };
-	if (status === "K") return { ...accepted(description), ...about };
-	if (status === "D") return { ...rejected(description), ...about };
-	return { ...deferred(isNextHop && error !== undefined ? reasonOf(error) : description), ...about };
+	const response = responseOf(status, description, isNextHop ? error : undefined);
+	if (error === undefined && host === undefined) return response;
+	return { ...response, ...(error === undefined ? {} : { error }), ...(host === undefined ? {} : { host }) };
+}
+
+function responseOf(status: Status, description: string, error: QmtpError | undefined): QmtpResponse {
+	if (status === "K") return accepted(description);
+	if (status === "D") return rejected(description);
+	return deferred(error === undefined ? description : reasonOf(error));
 }
 
 function wrongCount(count: number, recipients: readonly string[]): QueueError {

@@ -37,10 +37,10 @@ class QmtpHop implements OwnDeliverer {
 		this.#places = new Pool(settings.limits.connections, () => this.#newClient());
 	}
 
-	async deliver({ sender, recipients, message, encoding }: RelayMail): Promise<DeliveredMail> {
+	deliver({ sender, recipients, message, encoding }: RelayMail): Promise<DeliveredMail> {
 		const mail = { sender, recipients, message, encoding, transmit: "as-is" } as const;
-		const send = (client: QmtpClient) => client.send(mail);
-		return await (message.bytes !== null ? send(this.#shared) : this.#places.with(send));
+		if (message.bytes !== null) return this.#shared.send(mail);
+		return this.#places.with((client) => client.send(mail));
 	}
 
 	async close(): Promise<void> {

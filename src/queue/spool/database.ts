@@ -73,11 +73,7 @@ export class SpoolDatabase {
 		await this.#close();
 	}
 
-	#enqueue<T>(
-		run: (tables: Tables) => T | PromiseLike<T>,
-		bytes: number,
-		onlyPuts: boolean,
-	): Promise<T> {
+	#enqueue<T>(run: (tables: Tables) => T | PromiseLike<T>, bytes: number, onlyPuts: boolean): Promise<T> {
 		return new Promise<T>((resolve, reject) => {
 			this.#waiting.push({ run, bytes, onlyPuts, resolve: resolve as (result: unknown) => void, reject });
 			this.#running ??= this.#commitAll();

@@ -23,7 +23,7 @@ export class SpoolJob implements Job {
 	readonly attempts: number;
 	readonly queuedAt: number;
 	readonly #settle: Settle;
-	readonly #numbers: readonly number[]; // of the recipients who are left, among all
+	readonly #numbers: readonly number[] | null; // of the recipients who are left, among all; null if all are
 	readonly #recipients: number; // of the message
 	readonly #now: () => number;
 	#settled = false;
@@ -32,21 +32,16 @@ export class SpoolJob implements Job {
 	 * @param bodies - The directory of large bodies, with a slash at the end.
 	 * @throws An error if the message cannot be read.
 	 */
-	constructor(
-		{ id, state, package: bytes }: StoredMessage,
-		bodies: string,
-		now: () => number,
-		settle: Settle,
-	) {
-		const { size, attempts, queuedAt, finished } = state;
-		this.id = id;
-		this.addressEncoding = state.latin1 === true ? "latin1" : "utf-8";
-		const envelope = storedEnvelope({ id, state, package: bytes });
-		this.#recipients = envelope.recipients.length;
-		this.#numbers = remaining(this.#recipients, finished);
-		const recipients = this.#numbers.map((number) => envelope.recipients[number] as string);
-		this.envelope = { sender: envelope.sender, recipients };
-		this.body = storedBody({ id, state, package: bytes }, bodies);
+	constructor(message: StoredMessage, bodies: string, now: () => number, settle: Settle) {
+		const { size, attempts, queuedAt, finished, latin1 } = message.state;
+		const { sender, recipients } = storedEnvelope(message);
+		this.id = message.id;
+		this.addressEncoding = latin1 === true ? "latin1" : "utf-8";
+		this.#recipients = recipients.length;
+		this.#numbers = finished === undefined ? null : remaining(recipients.length, finished);
+		const left = this.#numbers?.map((number) => recipients[number] as string) ?? recipients;
+		this.envelope = { sender, recipients: left };
+		this.body = storedBody(message, bodies);
 		this.size = size;
 		this.attempts = attempts;
 		this.queuedAt = queuedAt;
@@ -57,15 +52,26 @@ export class SpoolJob implements Job {
 	async settle(responses: readonly QmtpResponse[], nextAttempt?: number | Date): Promise<void> {
 		if (this.#settled) throw new UsageError("ERR_QMTP_ENDED", "settle() after it has settled");
 		const time = { nextAttempt, now: this.#now() };
-		const settled = settlement(this.#numbers.length, responses, time);
-		const finished = this.#numbers.filter((_, index) => settled.finished[index]);
+		const { finished: ends, nextAttempt: next } = settlement(
+			this.envelope.recipients.length,
+			responses,
+			time,
+		);
+		const isLast = !ends.includes(false);
+		const finished = isLast ? [] : this.#finished(ends);
 		this.#settled = true;
 		try {
-			await this.#settle({ finished, recipients: this.#recipients, nextAttempt: settled.nextAttempt });
+			await this.#settle({ finished, isLast, recipients: this.#recipients, nextAttempt: next });
 		} catch (error) {
 			this.#settled = false;
 			throw error;
 		}
+	}
+
+	/** The numbers of the recipients who are finished with. @param ends - For each of this job: true if it is. */
+	#finished(ends: readonly boolean[]): number[] {
+		const numbers = this.#numbers ?? remaining(this.#recipients, undefined);
+		return numbers.filter((_, index) => ends[index]);
 	}
 }
 
@@ -83,8 +89,14 @@ export function storedBody(
 	const { bodyAt, size, file } = state;
 	const body =
 		file === undefined ? bytesBody(bytes.subarray(bodyAt, bodyAt + size)) : bodyInFile(bodies + file, size);
-	return { ...body, [Symbol.asyncIterator]: () => ownChunks(body) };
+	return Object.assign(body, ITERABLE);
 }
+
+const ITERABLE = {
+	[Symbol.asyncIterator](this: Body): AsyncIterator<Uint8Array> {
+		return ownChunks(this);
+	},
+};
 
 function bodyInFile(path: string, length: number): Body {
 	const chunks = () => readFile(path, length);

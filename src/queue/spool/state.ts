@@ -46,7 +46,7 @@ export function frontSize(file = ""): number {
 
 /** Writes them: the state of a message that has come, which nobody has taken yet. */
 export function writeFront(record: Uint8Array, state: State): void {
-	const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
+	const bytes = asBuffer(record);
 	bytes.writeUInt16LE(stateSize(state), 0);
 	writeState(bytes, STATE_AT, state);
 }
@@ -60,24 +60,30 @@ export function decodeMessage(record: Uint8Array): { readonly state: State; read
 
 /** The state that a record holds, of which it keeps views. @throws DamagedRecord if this version does not make such. */
 export function decodeState(record: Uint8Array): State {
-	const bytes = Buffer.from(record.buffer, record.byteOffset, record.length);
-	const [version, flags = 0, leaseLength = 0, fileLength = 0] = bytes;
-	const fileAt = TEXTS_AT + leaseLength;
-	const finishedAt = fileAt + fileLength;
-	if (version !== VERSION || finishedAt > bytes.length) {
+	const bytes = asBuffer(record);
+	const fileAt = TEXTS_AT + (bytes[2] ?? 0);
+	const finishedAt = fileAt + (bytes[3] ?? 0);
+	if (bytes[0] !== VERSION || finishedAt > bytes.length) {
 		throw new DamagedRecord("its record is damaged, or was made by another version of qmtp");
 	}
-	return {
+	const state: Writable<State> = {
 		queuedAt: bytes.readDoubleLE(12),
 		size: bytes.readDoubleLE(28),
 		bodyAt: bytes.readUInt32LE(4),
-		...((flags & LATIN1) === 0 ? {} : { latin1: true }),
-		...(fileLength === 0 ? {} : { file: bytes.toString("latin1", fileAt, finishedAt) }),
 		due: bytes.readDoubleLE(20),
 		attempts: bytes.readUInt32LE(8),
-		...(leaseLength === 0 ? {} : { lease: bytes.toString("latin1", TEXTS_AT, fileAt) }),
-		...(finishedAt === bytes.length ? {} : { finished: bytes.subarray(finishedAt) }),
 	};
+	if (((bytes[1] as number) & LATIN1) !== 0) state.latin1 = true;
+	if (fileAt > TEXTS_AT) state.lease = bytes.toString("latin1", TEXTS_AT, fileAt);
+	if (finishedAt > fileAt) state.file = bytes.toString("latin1", fileAt, finishedAt);
+	if (bytes.length > finishedAt) state.finished = bytes.subarray(finishedAt);
+	return state;
+}
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+function asBuffer(bytes: Uint8Array): Buffer {
+	return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function stateSize({ lease = "", file = "", finished = NOTHING }: State): number {

@@ -35,7 +35,9 @@ export interface Lease {
 
 /** What became of an attempt. */
 export interface Outcome {
-	/** Which recipients, of all that the message had, are finished with. */
+	/** True if nobody is left. */
+	readonly isLast: boolean;
+	/** Which recipients, of all that the message had, are finished with, if somebody is left. */
 	readonly finished: readonly number[];
 	/** How many recipients the message had. */
 	readonly recipients: number;
@@ -93,15 +95,17 @@ export class SpoolStore {
 				const message = readable(tables, id);
 				if (message === undefined || !isPlaceOf(due, message.state.due)) {
 					tables.schedule.remove(due, id); // of a damaged message, or of one whose id was in use
-					if (message === undefined && tables.messages.has(id)) tables.schedule.put(now + DAMAGED_PAUSE_MS, id);
+					if (message === undefined && tables.messages.has(id))
+						tables.schedule.put(now + DAMAGED_PAUSE_MS, id);
 					continue;
 				}
 				const { state } = message;
 				if (state.lease === owner && isOut(id)) {
-					reschedule(tables, id, state, { due: until });
+					replace(tables, id, { ...state, due: until }, state);
 					continue;
 				}
-				reschedule(tables, id, state, { due: until, lease: owner, attempts: state.attempts + 1 });
+				const attempts = state.attempts + 1;
+				replace(tables, id, { ...state, due: until, lease: owner, attempts }, state);
 				taken.push(message);
 			}
 			return taken;
@@ -113,7 +117,7 @@ export class SpoolStore {
 		await this.#database.write((tables) => {
 			for (const id of ids) {
 				const state = tables.states.get(id);
-				if (state?.lease === owner) reschedule(tables, id, state, { due: until });
+				if (state?.lease === owner) replace(tables, id, { ...state, due: until }, state);
 			}
 		});
 	}
@@ -131,10 +135,11 @@ export class SpoolStore {
 	}
 
 	/** Notes what became of an attempt, and removes the message if nobody is left. */
-	async settle(id: string, owner: string, { finished, recipients, nextAttempt }: Outcome): Promise<void> {
-		const file = await this.#database.write((tables) => {
+	settle(id: string, owner: string, { finished, isLast, recipients, nextAttempt }: Outcome): Promise<void> {
+		const settled = this.#database.write((tables) => {
 			const state = tables.states.get(id); // there is one, since it was taken
 			if (state === undefined) return undefined; // somebody else had it too, and was done before us
+			if (isLast) return removeMessage(tables, id, state);
 			const bits = Buffer.alloc((recipients + 7) >> 3);
 			bits.set(state.finished ?? []);
 			for (const index of finished) (bits[index >> 3] as number) |= 1 << (index & 7);
@@ -144,7 +149,7 @@ export class SpoolStore {
 			else tables.states.put(id, { ...state, finished: bits });
 			return undefined;
 		});
-		if (file !== undefined) await this.bodies.remove(file);
+		return settled.then((file) => (file === undefined ? undefined : this.bodies.remove(file)));
 	}
 
 	/**
@@ -252,10 +257,6 @@ function readable(tables: Tables, id: string): StoredMessage | undefined {
 		if (error instanceof DamagedRecord) return undefined;
 		throw error;
 	}
-}
-
-function reschedule(tables: Tables, id: string, state: State, change: Partial<State>): void {
-	replace(tables, id, { ...state, ...change }, state);
 }
 
 function replace({ states, schedule }: Tables, id: string, state: State, before: State): void {

@@ -151,11 +151,13 @@ const ids: KeyEncoder<string> = {
 const places: KeyEncoder<Place> = {
 	writeKey([due, id], target, start) {
 		time[0] = Math.max(due, 0);
-		for (let index = 0; index < TIME_BYTES; index++) target[start + index] = timeBytes[HIGHEST - index] as number;
+		for (let index = 0; index < TIME_BYTES; index++)
+			target[start + index] = timeBytes[HIGHEST - index] as number;
 		return writeText(id, target, start + TIME_BYTES);
 	},
 	readKey(bytes, start, end) {
-		for (let index = 0; index < TIME_BYTES; index++) timeBytes[HIGHEST - index] = bytes[start + index] as number;
+		for (let index = 0; index < TIME_BYTES; index++)
+			timeBytes[HIGHEST - index] = bytes[start + index] as number;
 		return [time[0] as number, readText(bytes, start + TIME_BYTES, end)];
 	},
 };
