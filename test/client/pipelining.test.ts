@@ -1,5 +1,6 @@
 /** Many packages on one connection: how many at once, in how few writes, and what never holds them up. */
-import { describe, expect, test } from "vitest";
+import { Socket } from "node:net";
+import { describe, expect, test, vi } from "vitest";
 import { accepted } from "../../src/protocol/response.js";
 import { memoryQueue } from "../../src/queue/memory.js";
 import { acceptAnyone } from "../../src/server/hooks.js";
@@ -150,6 +151,21 @@ describe("writes", () => {
 		const before = connection.chunks;
 		await Promise.all(Array.from({ length: 200 }, () => client.send(mail())));
 		expect(connection.chunks - before).toBeLessThanOrEqual(2);
+	});
+
+	test("and so do calls made in the same turn by what waits for promises", async () => {
+		const server = await acceptingServer();
+		const client = server.client();
+		await client.send(mail());
+		const written = vi.spyOn(Socket.prototype, "write");
+		const send = async (_: unknown, waits: number) => {
+			for (let waited = 0; waited < waits; waited++) await null;
+			return await client.send(mail());
+		};
+		await Promise.all(Array.from({ length: 200 }, send));
+		const packages = written.mock.calls.filter(([bytes]) => String(bytes).includes("rcpt@example.com"));
+		written.mockRestore();
+		expect(packages.length).toBeLessThanOrEqual(2);
 	});
 
 	test("a package is on its way although the source of the next one gives nothing", async () => {

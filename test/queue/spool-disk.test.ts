@@ -9,7 +9,7 @@ import { describeWithPrograms } from "../support/peers.js";
 import { startProcess } from "../support/processes.js";
 import { MAIN, type Running, start } from "../support/program.js";
 import { deliver, noise } from "../support/queue-contract.js";
-import { TAKER, TestSpool } from "../support/queue-spool.js";
+import { all, MIXER, TAKER, TestSpool } from "../support/queue-spool.js";
 import { mail, TestClient } from "../support/server-client.js";
 import { SHIM_PROGRAMS, SpoolShim } from "../support/spool-shim.js";
 
@@ -95,6 +95,24 @@ describeWithPrograms("a disk between LMDB and us", SHIM_PROGRAMS, () => {
 		expect(await recipients()).toEqual([...names(0, 2), ...names(5, 3)]);
 		expect(await spool.bodies()).toHaveLength(1);
 	});
+
+	test.each(["sync", "root"] as const)(
+		"a %s that fails fails what is stored and what is settled by it, and the next does not",
+		async (call) => {
+			const mixer = startProcess(process.execPath, [MIXER, spool.path], {
+				env: { ...process.env, ...shim.env },
+			});
+			await mixer.until(/^ready\n/m);
+			shim.fail(call, EIO);
+			mixer.child.kill("SIGUSR2");
+			await mixer.until(/^failed failed failed failed\n/m);
+			shim.release();
+			mixer.child.kill("SIGUSR2");
+			await mixer.until(/^done done done done\n/m);
+			await mixer.stop();
+			expect((await all(spool.queue())).map(({ id }) => id)).toEqual(["1002", "1003", "1006", "1007"]);
+		},
+	);
 });
 
 describe("a full disk", () => {

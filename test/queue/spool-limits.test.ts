@@ -3,6 +3,7 @@ import { mkdir, rm, statfs, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UsageError } from "../../src/errors.js";
+import { accepted } from "../../src/protocol/response.js";
 import { spoolQueue } from "../../src/queue/spool.js";
 import { bytesOf } from "../support/bytes.js";
 import { deliver, noise, statuses } from "../support/queue-contract.js";
@@ -97,6 +98,24 @@ describe("the limits", () => {
 		const queue = spool.queue({ minFree: Number.MAX_SAFE_INTEGER });
 		const full = { code: "ERR_QMTP_QUEUE_FULL" };
 		await expect(deliver(queue, [bytesOf("x\n")], ENVELOPE)).rejects.toMatchObject(full);
+	});
+
+	it("leave nothing of a message whose id is there, whoever looks", async () => {
+		let time = 1000;
+		const queue = spool.queue({ now: () => time });
+		await deliver(queue, [bytesOf("first\n")], ENVELOPE, messageInfo({ id: "7" }));
+		time = 2000;
+		await expect(deliver(queue, [noise(10)], ENVELOPE, messageInfo({ id: "7" }))).rejects.toThrow("#4.3.0");
+		expect(await all(queue)).toHaveLength(1);
+		const jobs = queue.take();
+		const { value: job } = await jobs.next();
+		expect(job).toMatchObject({ id: "7", queuedAt: 1000 });
+		await job?.settle([accepted()]);
+		const none = jobs.next(); // looks for more, and comes upon the other's place
+		while ((await queue.stats()).due > 0) await new Promise(setImmediate);
+		expect(await queue.stats()).toMatchObject({ messages: 0 });
+		await queue.close();
+		expect(await none).toEqual({ done: true, value: undefined });
 	});
 
 	it("refuse an id that is there, and one that is none", async () => {

@@ -1,7 +1,15 @@
 /** The records of a spool: what is known of a message, as bytes. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { DamagedRecord, decodeState, encodeState, type State } from "../../src/queue/spool/state.js";
+import {
+	DamagedRecord,
+	decodeMessage,
+	decodeState,
+	encodeState,
+	frontSize,
+	type State,
+	writeFront,
+} from "../../src/queue/spool/state.js";
 
 const text = fc.stringMatching(/^[0-9a-f.-]{1,200}$/);
 const state: fc.Arbitrary<State> = fc.record(
@@ -18,6 +26,32 @@ const state: fc.Arbitrary<State> = fc.record(
 	},
 	{ requiredKeys: ["queuedAt", "size", "bodyAt", "due", "attempts"] },
 );
+
+describe("the record of a message that has come", () => {
+	test("holds its package behind its state", () => {
+		const fresh = state.map(({ lease: _, finished: __, ...rest }) => rest);
+		fc.assert(
+			fc.property(fresh, fc.uint8Array({ maxLength: 300 }), (given, bytes) => {
+				const front = frontSize(given.file);
+				const record = new Uint8Array(front + bytes.length);
+				record.set(bytes, front);
+				writeFront(record, given);
+				const read = decodeMessage(record);
+				expect(read.state).toEqual(given);
+				expect([...read.package]).toEqual([...bytes]);
+			}),
+		);
+	});
+
+	test("that is cut within its state is refused", () => {
+		const given: State = { queuedAt: 1, size: 2, bodyAt: 3, due: 4, attempts: 0, file: "f" };
+		const record = new Uint8Array(frontSize(given.file));
+		writeFront(record, given);
+		for (let length = 0; length < record.length; length++) {
+			expect(() => decodeMessage(record.subarray(0, length))).toThrow(DamagedRecord);
+		}
+	});
+});
 
 describe("a record", () => {
 	test("holds all that is known of a message", () => {

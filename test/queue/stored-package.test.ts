@@ -1,8 +1,9 @@
 /** Packages that are read back: whole ones, and every way in which one may have been damaged at its ends. */
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { AddressEncoding } from "../../src/protocol/envelope.js";
 import { encodePackage } from "../../src/protocol/package-encoder.js";
-import { decodeEnvelope, decodePackage } from "../../src/queue/stored-package.js";
+import { decodeEnvelope, decodePackage, encodeStoredPackage } from "../../src/queue/stored-package.js";
 import { noise } from "../support/queue-contract.js";
 
 const ENVELOPE = { sender: "me@example.org", recipients: ["you@example.com", "", "jürgen@example.com"] };
@@ -67,6 +68,33 @@ describe("a stored package", () => {
 	it("may have no recipient, as QMTP has it", () => {
 		const { envelope } = decodePackage(Buffer.from("3:\nx\n,2:me,0:,"), "utf-8");
 		expect(envelope).toEqual({ sender: "me", recipients: [] });
+	});
+
+	it("is written by one piece of code as by the encoder, whatever its addresses and pieces", () => {
+		const address = fc.string({ unit: "binary", maxLength: 30 });
+		const envelope = fc.record({ sender: address, recipients: fc.array(address, { maxLength: 12 }) });
+		const pieces = fc.array(fc.uint8Array({ maxLength: 120 }), { maxLength: 12 });
+		const front = fc.nat({ max: 50 });
+		fc.assert(
+			fc.property(envelope, pieces, front, fc.boolean(), (given, parts, room, isElsewhere) => {
+				const length = parts.reduce((sum, part) => sum + part.length, 0);
+				const body = { pieces: isElsewhere ? [] : parts, length };
+				const { bytes, bodyAt } = encodeStoredPackage(given, "utf-8", body, room);
+				const { head, tail } = encodePackage(given, { encoding: "lf", length });
+				const wanted = Buffer.concat([head, ...body.pieces, tail]);
+				expect(bytes.subarray(room).equals(wanted)).toBe(true);
+				expect(bodyAt).toBe(head.length);
+				expect(decodeEnvelope(tail, "utf-8")).toEqual(given);
+			}),
+		);
+	});
+
+	it("is read well after one that could not be read", () => {
+		for (const text of [",2:me,3:0:,,x", ",2:me,9:", ",x", "", ",2:me,4:9:x,,"]) {
+			expect(() => decodeEnvelope(Buffer.from(text), "utf-8"), text).toThrow();
+			const { tail } = encodePackage(ENVELOPE, { encoding: "lf", length: 5 });
+			expect(decodeEnvelope(new Uint8Array(tail), "utf-8")).toEqual(ENVELOPE);
+		}
 	});
 
 	it("cannot claim more than is there", () => {

@@ -17,6 +17,9 @@ import type { StoredCopy } from "./queue-contract.js";
 /** The file of a program that takes messages out of a spool. */
 export const TAKER: string = fileURLToPath(new URL("spool-taker.mjs", import.meta.url));
 
+/** The file of a program that stores messages and settles others at a time. */
+export const MIXER: string = fileURLToPath(new URL("spool-mixer.mjs", import.meta.url));
+
 /** A path for a spool that does not exist yet, and the queues over it. */
 export class TestSpool {
 	readonly path: string;
