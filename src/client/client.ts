@@ -188,8 +188,8 @@ export class QmtpClient {
 	#work(): void {
 		if (this.#working) return;
 		this.#working = true;
-		// At the end of this turn, when also what waited for promises has called: a relay then makes one write for 50 messages,
-		// where it made ten in a microtask.
+		// At the end of this turn, when what waited for promises has called, too: so a relay writes 55 messages at once, and by
+		// a microtask it wrote 5.
 		process.nextTick(() => this.#empty());
 	}
 

@@ -63,7 +63,7 @@ export class Transaction implements IntakeOwner {
 	/** The sender, or null if it could not be read. */
 	sender: string | null = null;
 	/** The recipients in the client's order. */
-	readonly recipients: Recipient[] = [];
+	recipients: Recipient[] = [];
 	/** How many bytes of body were taken in so far: after line decoding where the queue or the limit asked for it. */
 	bodyBytes = 0;
 	/** When the queue has taken too long to commit, on the clock of the timers. */
@@ -141,7 +141,7 @@ export class Transaction implements IntakeOwner {
 		const more = suffix === "" ? 0 : Buffer.byteLength(suffix, addressEncoding);
 		const address = this.#address(decoder, more);
 		const recipient: Recipient = { address, refusal: this.#context.refusal };
-		this.recipients.push(recipient);
+		this.recipients = withLast(this.recipients, recipient);
 		if (recipient.refusal !== null) return;
 		if (address === null) {
 			recipient.refusal = BAD_RECIPIENT;
@@ -161,8 +161,10 @@ export class Transaction implements IntakeOwner {
 	/** The package is complete: `answer` is called now, or when the queue has committed. */
 	end(): void {
 		const suffix = relaySuffix(this.info.access);
-		const taken: string[] = [];
-		for (const { address, refusal } of this.recipients) if (refusal === null) taken.push(address + suffix);
+		let taken: string[] = [];
+		for (const { address, refusal } of this.recipients) {
+			if (refusal === null) taken = withLast(taken, address + suffix);
+		}
 		const shared = this.#shared;
 		if (this.#intake.open && shared === null && taken.length > 0) {
 			const envelope = { sender: this.sender as string, recipients: taken };
@@ -233,7 +235,7 @@ export class Transaction implements IntakeOwner {
 	#tooMany(): void {
 		this.#bytes.unnamed();
 		const { refusal } = this.#context;
-		this.recipients.push(refusal === null ? ONE_TOO_MANY : { address: null, refusal });
+		this.recipients = withLast(this.recipients, refusal === null ? ONE_TOO_MANY : { address: null, refusal });
 	}
 
 	#commit(envelope: Envelope): void {
@@ -296,6 +298,13 @@ export class Transaction implements IntakeOwner {
 		const responses = this.recipients.map(({ refusal }) => refusal ?? answers[next++] ?? missing);
 		this.#context.answer(this, responses);
 	}
+}
+
+/** The list with one more. `push` to an empty array makes room for 17, and most packages have one recipient. */
+function withLast<T>(list: T[], last: T): T[] {
+	if (list.length === 0) return [last];
+	list.push(last);
+	return list;
 }
 
 const ONE_TOO_MANY: Recipient = { address: null, refusal: TOO_MANY_RECIPIENTS };
