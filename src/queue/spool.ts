@@ -9,12 +9,13 @@ import { resolve } from "node:path";
 import { QueueError } from "../errors.js";
 import type { MessageInfo } from "../protocol/message-info.js";
 import { onlyOptions, textOption, wholeNumberOption } from "../protocol/options.js";
+import { LateJobs } from "./late-jobs.js";
 import type { Delivery, Queue } from "./queue.js";
 import type { Job, Source, TakeOptions } from "./source.js";
 import { type DeliveryPlace, messageTooLarge, SpoolDelivery } from "./spool/delivery.js";
 import { type SpoolChange, type SpooledMessage, type SpoolStats, spooledMessage } from "./spool/entry.js";
 import { queueError } from "./spool/fault.js";
-import { Jobs, takeJobs } from "./spool/jobs.js";
+import { Jobs } from "./spool/jobs.js";
 import { type OpenedSpool, openSpool } from "./spool/opened.js";
 import { Room } from "./spool/room.js";
 import type { SpoolStore } from "./spool/store.js";
@@ -160,7 +161,11 @@ class Spool implements SpoolQueue {
 	}
 
 	take(options: TakeOptions = {}): AsyncIterableIterator<Job> {
-		return takeJobs(async () => (await this.#opened()).jobs, options);
+		return new LateJobs(async () => {
+			const concurrency = wholeNumberOption("concurrency", options.concurrency ?? DEFAULT_CONCURRENCY, 1);
+			const { jobs } = await this.#opened();
+			return jobs.take(options, concurrency);
+		});
 	}
 
 	async *list(): AsyncIterableIterator<SpooledMessage> {
@@ -281,5 +286,6 @@ const DEFAULT_MAX_RECIPIENTS = 10_000;
 const DEFAULT_MIN_FREE = 64 * 1024 ** 2;
 const DEFAULT_LEASE_MS = 60_000;
 const DEFAULT_POLL_MS = 1000;
+const DEFAULT_CONCURRENCY = 20;
 const LONGEST_TIMER = 2 ** 31 - 1;
 const LIST_AT_ONCE = 1000;

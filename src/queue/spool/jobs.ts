@@ -2,7 +2,6 @@
  * Takes messages out of a spool and keeps them while they are out: a lease on each, renewed until it is settled. When
  * this process dies, the leases run out.
  */
-import { wholeNumberOption } from "../../protocol/options.js";
 import { Alarm } from "../alarm.js";
 import type { Job, TakeOptions } from "../source.js";
 import { queueError } from "./fault.js";
@@ -21,47 +20,6 @@ export interface JobSettings {
 	readonly now: () => number;
 }
 
-/**
- * See {@link Source.take}. It is the generator itself that the caller gets: with another around it a relay took 2 us more
- * for each message.
- *
- * @param open - Gives the messages of the spool, when it is open.
- */
-export async function* takeJobs(
-	open: () => Promise<Jobs>,
-	options: TakeOptions,
-): AsyncGenerator<Job, undefined> {
-	const concurrency = wholeNumberOption("concurrency", options.concurrency ?? DEFAULT_CONCURRENCY, 1);
-	const jobs = await open();
-	const { signal } = options;
-	const alarm = new Alarm([jobs.closing, ...(signal === undefined ? [] : [signal])]);
-	const deaf = jobs.onChange(() => alarm.ring());
-	const mine = new Set<string>(); // ids
-	let ready: StoredMessage[] = [];
-	try {
-		while (!alarm.ended) {
-			const message = ready.shift();
-			if (message !== undefined) {
-				const job = jobs.job(message, () => {
-					jobs.letGo(message.id, mine);
-					alarm.ring();
-				});
-				if (job !== null) yield job;
-				continue;
-			}
-			alarm.reset(); // what rings from now on is not in what is looked up now
-			ready = await jobs.lease(concurrency - mine.size, mine);
-			if (ready.length === 0) await alarm.wait(jobs.pause(mine.size === concurrency));
-		}
-	} catch (error) {
-		throw queueError(error);
-	} finally {
-		deaf();
-		alarm.end();
-		await jobs.release(ready, mine);
-	}
-}
-
 /** The messages that are out. */
 export class Jobs {
 	readonly #store: SpoolStore;
@@ -75,6 +33,37 @@ export class Jobs {
 		this.#settings = settings;
 	}
 
+	/** See {@link Source.take}. @param concurrency - How many may be out at a time. */
+	async *take({ signal }: TakeOptions, concurrency: number): AsyncGenerator<Job, undefined> {
+		const alarm = new Alarm([this.#closing.signal, ...(signal === undefined ? [] : [signal])]);
+		const deaf = this.#store.onChange(() => alarm.ring());
+		const mine = new Set<string>(); // ids
+		let ready: StoredMessage[] = [];
+		try {
+			while (!alarm.ended) {
+				const message = ready.shift();
+				if (message !== undefined) {
+					const job = this.#job(message, () => {
+						this.#letGo(message.id, mine);
+						alarm.ring();
+					});
+					if (job !== null) yield job;
+					continue;
+				}
+				alarm.reset(); // what rings from now on is not in what is looked up now
+				ready = await this.#lease(concurrency - mine.size, mine);
+				if (ready.length === 0) await alarm.wait(this.#pause(mine.size === concurrency));
+			}
+		} catch (error) {
+			throw queueError(error);
+		} finally {
+			deaf();
+			alarm.end();
+			for (const { id } of ready) this.#letGo(id, mine);
+			if (ready.length > 0) await this.#store.release(ready, this.#settings.owner).catch(() => {}); // they run out
+		}
+	}
+
 	/** Ends all loops, and renews nothing more. */
 	close(): void {
 		this.#closing.abort();
@@ -82,18 +71,7 @@ export class Jobs {
 		this.#renewWhileOut();
 	}
 
-	/** Ends when the loops are to end. */
-	get closing(): AbortSignal {
-		return this.#closing.signal;
-	}
-
-	/** Calls `listener` when something may have become due. @returns What ends that. */
-	onChange(listener: () => void): () => void {
-		return this.#store.onChange(listener);
-	}
-
-	/** Takes messages that are due. @param mine - The ids of a loop's, to which theirs are added. */
-	async lease(most: number, mine: Set<string>): Promise<StoredMessage[]> {
+	async #lease(most: number, mine: Set<string>): Promise<StoredMessage[]> {
 		const { owner, now } = this.#settings;
 		if (most === 0 || this.#store.nextDue() > now()) return [];
 		const messages = await this.#store.lease(Math.min(most, MOST_AT_ONCE), now(), {
@@ -109,8 +87,8 @@ export class Jobs {
 		return messages;
 	}
 
-	/** A message's job; null if it cannot be read. @param letGo - Called when it has been settled, or could not be. */
-	job(message: StoredMessage, letGo: () => void): Job | null {
+	/** @param letGo - Called when it has been settled, or could not be. */
+	#job(message: StoredMessage, letGo: () => void): Job | null {
 		const settle = (outcome: Outcome) =>
 			this.#store.settle(message.id, this.#settings.owner, outcome).then(letGo, (error) => {
 				letGo();
@@ -124,21 +102,14 @@ export class Jobs {
 		}
 	}
 
-	/** Gives back messages that nobody has looked at. */
-	async release(messages: readonly StoredMessage[], mine: Set<string>): Promise<void> {
-		for (const { id } of messages) this.letGo(id, mine);
-		if (messages.length > 0) await this.#store.release(messages, this.#settings.owner).catch(() => {}); // they run out
-	}
-
-	/** A message is out no more. */
-	letGo(id: string, mine: Set<string>): void {
+	#letGo(id: string, mine: Set<string>): void {
 		mine.delete(id);
 		this.#out.delete(id);
 		this.#renewWhileOut();
 	}
 
 	/** How long to wait, in ms, if nothing happens. */
-	pause(isFull: boolean): number {
+	#pause(isFull: boolean): number {
 		const { poll, now } = this.#settings;
 		return isFull ? poll : Math.max(0, Math.min(poll, this.#store.nextDue() - now()));
 	}
@@ -162,5 +133,4 @@ export class Jobs {
 	}
 }
 
-const DEFAULT_CONCURRENCY = 20;
 const MOST_AT_ONCE = 100; // each with a package of up to 256 KiB and its envelope
