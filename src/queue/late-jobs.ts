@@ -30,7 +30,6 @@ export class LateJobs implements AsyncIterableIterator<Job, undefined> {
 				return jobs.next();
 			},
 			(error) => {
-				if (this.#ended) return DONE;
 				this.#ended = true;
 				throw error;
 			},
@@ -43,6 +42,12 @@ export class LateJobs implements AsyncIterableIterator<Job, undefined> {
 		const jobs = this.#jobs ?? (await this.#opening?.catch(() => null));
 		await jobs?.return(undefined);
 		return DONE;
+	}
+
+	/** Ends it as `return()` does, and rejects with the error. */
+	async throw(error: unknown): Promise<IteratorResult<Job, undefined>> {
+		await this.return();
+		throw error;
 	}
 }
 

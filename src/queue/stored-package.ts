@@ -115,8 +115,7 @@ export function decodePackage(bytes: Uint8Array, encoding: AddressEncoding): Sto
  */
 export function decodeEnvelope(tail: Uint8Array, encoding: AddressEncoding): Envelope {
 	const bytes = Buffer.isBuffer(tail) ? tail : Buffer.from(tail.buffer, tail.byteOffset, tail.length);
-	const decoder = idleDecoder ?? new PackageDecoder(LIMITS);
-	idleDecoder = null; // for good, if this throws
+	const decoder = new PackageDecoder(LIMITS);
 	decoder.receive(EMPTY_MESSAGE);
 	while (decoder.step() !== NEED_DATA);
 	decoder.receive(bytes);
@@ -127,7 +126,6 @@ export function decodeEnvelope(tail: Uint8Array, encoding: AddressEncoding): Env
 		else if (step === RECIPIENT) recipients.push(bytes.toString(encoding, decoder.start, decoder.end));
 		else if (step === PACKAGE_END) {
 			if (decoder.step() !== NEED_DATA || !decoder.idle) throw new Error("bytes after a stored package");
-			idleDecoder = decoder;
 			return { sender, recipients };
 		}
 	}
@@ -143,9 +141,6 @@ function faultOf(address: string, encoding: AddressEncoding): boolean {
 		return true; // a character that the encoding does not have: the address did not come from it
 	}
 }
-
-/** One that is between two packages, if there is one: to make one takes longer than to read an envelope. */
-let idleDecoder: PackageDecoder | null = null;
 
 // What a server lets pass is far below both.
 const ADDRESS_CHARACTERS = 64 * 1024;

@@ -76,6 +76,15 @@ describe("late jobs", () => {
 		expect((await jobs.next()).done).toBe(true);
 	});
 
+	test("into which an error is thrown end the generator, and reject with it", async () => {
+		const { log, generator } = twoJobs();
+		const jobs = new LateJobs(async () => generator());
+		await jobs.next();
+		await expect(jobs.throw(new Error("enough"))).rejects.toThrow("enough");
+		expect(log).toEqual(["begun", "ended"]);
+		expect((await jobs.next()).done).toBe(true);
+	});
+
 	test("of a source that cannot be opened say so once, and are at their end", async () => {
 		const jobs = new LateJobs(async () => {
 			throw new Error("closed");

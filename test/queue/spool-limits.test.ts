@@ -148,7 +148,28 @@ describe("the limits", () => {
 	});
 });
 
+describe("a spool of another form", () => {
+	it("is not opened, and what is in it stays", async () => {
+		await spool.queue().prepare();
+		await spool.remake();
+		const cause = expect.objectContaining({ message: expect.stringMatching(/must empty it$/) });
+		const wrong = { code: "ERR_QMTP_QUEUE", cause };
+		await expect(spool.queue().prepare()).rejects.toMatchObject(wrong);
+	});
+});
+
 describe("the bodies that crashed deliveries left", () => {
+	it("stay while nobody can say whose they are, and keep no spool from being opened", async () => {
+		const queue = spool.queue();
+		await deliver(queue, [bytesOf("x\n")], ENVELOPE, messageInfo({ id: "1" }));
+		await queue.close();
+		await spool.damage("1", "messages");
+		const name = `1.P${NOBODY}`;
+		await writeFile(join(spool.path, "bodies", name), "x");
+		expect(await spool.queue().stats()).toMatchObject({ messages: 1 });
+		expect(await spool.bodies()).toEqual([name]);
+	});
+
 	const old = new Date(Date.now() - 37 * 60 * 60 * 1000);
 
 	it("are removed when the spool is opened, and no others", async () => {

@@ -310,29 +310,32 @@ describe("a lease", () => {
 });
 
 describe("a damaged message", () => {
-	it("does not hold up the others, is told of, and can be removed", async () => {
-		const [damaged, sound] = (await store(2)) as [string, string];
-		await queue.close();
-		await spool.damage(damaged);
-		const again = spool.queue({ now: () => now });
-		const job = await one(again);
-		expect(job.id).toBe(sound);
-		await job.settle([K]);
-		expect(await again.find(damaged)).toMatchObject({
-			recipients: [],
-			damage: expect.stringMatching(/damaged/),
-		});
-		const listed: string[] = [];
-		for await (const { id } of again.list()) listed.push(id);
-		expect(listed).toEqual([damaged]);
-		await expect(again.retry(damaged)).rejects.toMatchObject({ code: "ERR_QMTP_QUEUE" });
-		expect(await again.remove(damaged)).toBe("done");
-		expect(await again.remove(damaged)).toBe("gone");
-		now += 2 * 60 * 60 * 1000; // when it would have been looked at again
-		await store(1, again);
-		await (await one(again)).settle([K]);
-		expect(await again.stats()).toMatchObject({ messages: 0, due: 0 });
-	});
+	it.each(["messages", "states"] as const)(
+		"in %s holds up nobody, is told of, and can be removed",
+		async (table) => {
+			const [damaged, sound] = (await store(2)) as [string, string];
+			await queue.close();
+			await spool.damage(damaged, table);
+			const again = spool.queue({ now: () => now });
+			const job = await one(again);
+			expect(job.id).toBe(sound);
+			await job.settle([K]);
+			expect(await again.find(damaged)).toMatchObject({
+				recipients: [],
+				damage: expect.stringMatching(/damaged/),
+			});
+			const listed: string[] = [];
+			for await (const { id } of again.list()) listed.push(id);
+			expect(listed).toEqual([damaged]);
+			await expect(again.retry(damaged)).rejects.toMatchObject({ code: "ERR_QMTP_QUEUE" });
+			expect(await again.remove(damaged)).toBe("done");
+			expect(await again.remove(damaged)).toBe("gone");
+			now += 2 * 60 * 60 * 1000; // when it would have been looked at again
+			await store(1, again);
+			await (await one(again)).settle([K]);
+			expect(await again.stats()).toMatchObject({ messages: 0, due: 0 });
+		},
+	);
 });
 
 /** Puts so many messages in, one after the other. @returns Their ids. */

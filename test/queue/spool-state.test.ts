@@ -17,7 +17,7 @@ const state: fc.Arbitrary<State> = fc.record(
 		queuedAt: fc.integer({ min: 0, max: 2 ** 43 }),
 		size: fc.nat({ max: Number.MAX_SAFE_INTEGER }),
 		bodyAt: fc.nat({ max: 2 ** 32 - 1 }),
-		due: fc.double({ noNaN: true }),
+		due: fc.double({ noNaN: true, noDefaultInfinity: true }),
 		attempts: fc.nat({ max: 2 ** 32 - 1 }),
 		latin1: fc.constant(true as const),
 		file: text,
@@ -81,5 +81,8 @@ describe("a record", () => {
 		const newer = Uint8Array.from(record);
 		newer[0] = 2;
 		expect(() => decodeState(newer)).toThrow(DamagedRecord);
+		const timeless = Uint8Array.from(record);
+		new DataView(timeless.buffer).setFloat64(20, Number.NaN, true);
+		expect(() => decodeState(timeless)).toThrow(DamagedRecord);
 	});
 });

@@ -89,9 +89,10 @@ describe("a stored package", () => {
 		);
 	});
 
-	it("is read well after one that could not be read", () => {
+	it("is read well after one that could not be read, whose fault is told by its own bytes", () => {
 		for (const text of [",2:me,3:0:,,x", ",2:me,9:", ",x", "", ",2:me,4:9:x,,"]) {
 			expect(() => decodeEnvelope(Buffer.from(text), "utf-8"), text).toThrow();
+			expect(() => decodeEnvelope(Buffer.from(",x"), "utf-8")).toThrow("at byte 4");
 			const { tail } = encodePackage(ENVELOPE, { encoding: "lf", length: 5 });
 			expect(decodeEnvelope(new Uint8Array(tail), "utf-8")).toEqual(ENVELOPE);
 		}

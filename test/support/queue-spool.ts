@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PackageDecoder } from "../../src/protocol/package-decoder.js";
-import { loadLmdb } from "../../src/queue/spool/lmdb.js";
+import { loadLmdb, type RootTable } from "../../src/queue/spool/lmdb.js";
 import { Tables } from "../../src/queue/spool/tables.js";
 import {
 	type SpooledMessage,
@@ -42,19 +42,14 @@ export class TestSpool {
 		return queue;
 	}
 
-	/** Makes what is known of a message unreadable. No queue may be open. */
-	async damage(id: string): Promise<void> {
-		const root = loadLmdb().open({
-			path: join(this.path, "spool.mdb"),
-			overlappingSync: false,
-			encoding: "binary",
-			mapSize: 2 ** 30,
-			maxDbs: 4,
-			permissionsMode: 0o600,
-		});
-		const { states } = new Tables(root);
-		await root.childTransaction(() => states.table.put(id, Buffer.from("nonsense")));
-		await root.close();
+	/** Makes what is known of a message in one of the tables unreadable. No queue may be open. */
+	async damage(id: string, table: "messages" | "states"): Promise<void> {
+		await this.#change((root) => new Tables(root)[table].table.put(id, Buffer.from("nonsense")));
+	}
+
+	/** Gives its database a table of a form that there is no more. No queue may be open. */
+	async remake(): Promise<void> {
+		await this.#change((root) => root.openDB("packages", { encoding: "binary" }));
 	}
 
 	/** The names of the files with bodies. */
@@ -81,6 +76,20 @@ export class TestSpool {
 	async remove(): Promise<void> {
 		for (const queue of this.#queues) await queue.close();
 		await rm(this.#folder, { recursive: true, force: true });
+	}
+
+	async #change(change: (root: RootTable) => unknown): Promise<void> {
+		for (const queue of this.#queues) await queue.close();
+		const root = loadLmdb().open({
+			path: join(this.path, "spool.mdb"),
+			overlappingSync: false,
+			encoding: "binary",
+			mapSize: 2 ** 30,
+			maxDbs: 5,
+			permissionsMode: 0o600,
+		});
+		await change(root);
+		await root.close();
 	}
 }
 

@@ -26,7 +26,8 @@ export class SpoolDatabase {
 	#growth: Growth | null = null;
 	#waiting: Operation[] = [];
 	#running: Promise<void> | null = null; // it does not reject
-	#lastTransaction = 0; // its number, if nobody else has written since
+	#lastTransaction = 0; // its number, when our last batch began
+	#closed = false;
 
 	private constructor(path: string, lmdb: Lmdb) {
 		this.#path = path;
@@ -57,8 +58,8 @@ export class SpoolDatabase {
 	}
 
 	/**
-	 * Puts what does not depend on what is there. LMDB's own thread does so, while this one goes on: a server takes in a
-	 * quarter more messages than with `write`.
+	 * Puts what does not depend on what is there, before the other operations of its transaction. LMDB's own thread does so,
+	 * while this one goes on: a server takes in a quarter more messages than with `write`.
 	 *
 	 * @param bytes - What it adds, about.
 	 * @returns As `write`, the result of the `put` that `run` returns.
@@ -67,9 +68,10 @@ export class SpoolDatabase {
 		return this.#enqueue<boolean>(run, bytes, true);
 	}
 
-	/** Closes it, when what was written is done. */
+	/** Closes it, when what was written is done. What is to be written later rejects. */
 	async close(): Promise<void> {
 		while (this.#running !== null) await this.#running;
+		this.#closed = true;
 		await this.#close();
 	}
 
@@ -85,6 +87,7 @@ export class SpoolDatabase {
 		let tell: () => void = nothing;
 		while (this.#waiting.length > 0) {
 			const batch = await this.#nextBatch();
+			if (batch.length === 0) continue; // there was no room for any
 			const committing = this.#commit(batch);
 			// Who is in the transaction before hears of it when this one has begun: to answer 500 messages takes as long as
 			// LMDB needs for their sync.
@@ -142,21 +145,39 @@ export class SpoolDatabase {
 		if (wait !== undefined) await wait;
 	}
 
-	/** Commits a batch. LMDB has it when this returns. @returns What tells the operations' callers what came of them. */
+	/**
+	 * Commits a batch, and never rejects. LMDB has it when this returns.
+	 *
+	 * @returns What tells the operations' callers what came of them.
+	 */
 	async #commit(batch: readonly Operation[]): Promise<() => void> {
-		// While other processes write, all is done within a transaction: there nobody uses up the room that was made.
-		const isAlone = this.#stats().lastTxnId === this.#lastTransaction;
+		const isAlone = this.#isAlone(batch);
 		const puts = isAlone ? batch.filter(({ onlyPuts }) => onlyPuts) : [];
 		const others = isAlone ? batch.filter(({ onlyPuts }) => !onlyPuts) : batch;
-		const ends = [endOf(this.#put(puts)), endOf(this.#transact(others))]; // as a rule, of one transaction
+		const ends = [endOf(this.#put(puts)), endOf(this.#transact(others))]; // of one transaction
 		const [ofPuts, ofOthers] = (await Promise.all(ends)) as [End, End];
 		if ("fault" in ofPuts || "fault" in ofOthers) await this.#close().catch(() => {});
-		else this.#lastTransaction = this.#stats().lastTxnId;
 		return () => {
 			tell(puts, ofPuts);
 			tell(others, ofOthers);
 			this.onCommit();
 		};
+	}
+
+	/**
+	 * True if a batch may be put without a transaction: nobody else has written since our last one, and if somebody does
+	 * before this one, there is room for both. Within a transaction nobody uses up the room, and more is made.
+	 */
+	#isAlone(batch: readonly Operation[]): boolean {
+		try {
+			const { lastTxnId, pageSize } = this.#stats();
+			const wasAlone = lastTxnId - this.#lastTransaction <= 1; // that one is ours
+			this.#lastTransaction = lastTxnId;
+			const ofAnother = bytesNeeded(BATCH_OPERATIONS, BATCH_BYTES, pageSize);
+			return wasAlone && this.#growth?.has(this.#bytesAfter(batch) + ofAnother) === true;
+		} catch {
+			return false; // LMDB says it again when it is to write
+		}
 	}
 
 	async #put(operations: readonly Operation[]): Promise<unknown[]> {
@@ -193,6 +214,7 @@ export class SpoolDatabase {
 	}
 
 	#open(): Tables {
+		if (this.#closed) throw new Error("the spool is closed");
 		try {
 			this.#tables = this.#openTables();
 			return this.#tables;
@@ -282,7 +304,7 @@ interface Operation {
 // Of one transaction. Half of what a server has in commit, so that the other half comes in while this one is synced: with
 // 1024 one waits for the other, and a server takes in a tenth fewer messages.
 const BATCH_OPERATIONS = 512;
-const BATCH_BYTES = 16 * 1024 * 1024;
+const BATCH_BYTES = 4 * 1024 * 1024;
 const FEW = 64;
 const FILE_MODE = 0o600;
 // Address space, not memory or disk. LMDB maps the file anew when it outgrows this, and keeps the old map.

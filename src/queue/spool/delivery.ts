@@ -100,7 +100,7 @@ export class SpoolDelivery implements Delivery {
 		const storing =
 			wait === undefined && this.#file === null ? store.insert(message) : this.#insertAfter(wait, message);
 		return storing.then(
-			(isNew) => (isNew ? plannedResponses(plan, receipt(id)) : this.#failed(idInUse())),
+			(isNew) => (isNew ? plannedResponses(plan, receipt(id)) : this.#refuse(message)),
 			(error) => this.#failed(error),
 		);
 	}
@@ -140,6 +140,12 @@ export class SpoolDelivery implements Delivery {
 		return { id, state, record: bytes };
 	}
 
+	/** Its id is in use. */
+	async #refuse({ id, state }: NewMessage): Promise<never> {
+		await this.#place.store.removePlace(id, state.due).catch(() => {}); // it goes when its time has come
+		return await this.#failed(new QueueError("ERR_QMTP_QUEUE", "message id is in use (#4.3.0)"));
+	}
+
 	async #failed(error: unknown): Promise<never> {
 		this.#views = NONE;
 		await this.#removeFile();
@@ -162,10 +168,6 @@ export class SpoolDelivery implements Delivery {
 /** The error for a message that is larger than one message may be. */
 export function messageTooLarge(): QueueError {
 	return new QueueError("ERR_QMTP_QUEUE", "message too large (#5.3.4)", { permanent: true });
-}
-
-function idInUse(): QueueError {
-	return new QueueError("ERR_QMTP_QUEUE", "message id is in use (#4.3.0)");
 }
 
 const MOST_VIEWS = 1023; // each may pin a chunk

@@ -38,6 +38,11 @@ export class Growth {
 		return undefined;
 	}
 
+	/** True if the file surely has so many bytes. */
+	has(bytes: number): boolean {
+		return this.#size >= bytes;
+	}
+
 	/** Makes it have so many bytes at once: for when another process has used them up. @throws The system's error. */
 	reachNow(bytes: number): void {
 		if (this.#size < bytes) this.#size = this.#sizeNow(); // others make it grow, too
@@ -85,6 +90,6 @@ const APPEND = constants.O_WRONLY | constants.O_APPEND; // "a" would make a file
 const ZEROS = new Uint8Array(1024 * 1024);
 // For 64 operations that take messages out, twice; and for what other processes do between our look and our transaction.
 const LEAST_RESERVE = 4 * 1024 * 1024;
-const RESERVE = 16 * 1024 * 1024;
+const RESERVE = 48 * 1024 * 1024; // half of it is enough for a transaction of ours and one of another's
 const SPARE = 1024 * 1024; // the list of free pages, and the upper pages of the trees
 const PAGES_PER_OPERATION = 6; // a leaf of each of three tables, where it was and where it goes

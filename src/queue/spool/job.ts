@@ -25,6 +25,7 @@ export class SpoolJob implements Job {
 	readonly #settle: Settle;
 	readonly #numbers: readonly number[] | null; // of the recipients who are left, among all; null if all are
 	readonly #recipients: number; // of the message
+	readonly #left: number; // of them
 	readonly #now: () => number;
 	#settled = false;
 
@@ -40,6 +41,7 @@ export class SpoolJob implements Job {
 		this.#recipients = recipients.length;
 		this.#numbers = finished === undefined ? null : remaining(recipients.length, finished);
 		const left = this.#numbers?.map((number) => recipients[number] as string) ?? recipients;
+		this.#left = left.length;
 		this.envelope = { sender, recipients: left };
 		this.body = storedBody(message, bodies);
 		this.size = size;
@@ -52,11 +54,7 @@ export class SpoolJob implements Job {
 	async settle(responses: readonly QmtpResponse[], nextAttempt?: number | Date): Promise<void> {
 		if (this.#settled) throw new UsageError("ERR_QMTP_ENDED", "settle() after it has settled");
 		const time = { nextAttempt, now: this.#now() };
-		const { finished: ends, nextAttempt: next } = settlement(
-			this.envelope.recipients.length,
-			responses,
-			time,
-		);
+		const { finished: ends, nextAttempt: next } = settlement(this.#left, responses, time);
 		const isLast = !ends.includes(false);
 		const finished = isLast ? [] : this.#finished(ends);
 		this.#settled = true;

@@ -63,9 +63,9 @@ export function decodeState(record: Uint8Array): State {
 	const bytes = asBuffer(record);
 	const fileAt = TEXTS_AT + (bytes[2] ?? 0);
 	const finishedAt = fileAt + (bytes[3] ?? 0);
-	if (bytes[0] !== VERSION || finishedAt > bytes.length) {
-		throw new DamagedRecord("its record is damaged, or was made by another version of qmtp");
-	}
+	const isWhole =
+		bytes[0] === VERSION && finishedAt <= bytes.length && Number.isFinite(bytes.readDoubleLE(20));
+	if (!isWhole) throw new DamagedRecord("its record is damaged, or was made by another version of qmtp");
 	const state: Writable<State> = {
 		queuedAt: bytes.readDoubleLE(12),
 		size: bytes.readDoubleLE(28),
@@ -97,7 +97,7 @@ function writeState(bytes: Buffer, at: number, state: State): void {
 	bytes[at + 2] = lease.length;
 	bytes[at + 3] = file.length;
 	bytes.writeUInt32LE(state.bodyAt, at + 4);
-	bytes.writeUInt32LE(state.attempts, at + 8);
+	bytes.writeUInt32LE(Math.min(state.attempts, MOST_ATTEMPTS), at + 8);
 	bytes.writeDoubleLE(state.queuedAt, at + 12);
 	bytes.writeDoubleLE(state.due, at + 20);
 	bytes.writeDoubleLE(state.size, at + 28);
@@ -109,6 +109,7 @@ function writeState(bytes: Buffer, at: number, state: State): void {
 
 const VERSION = 1;
 const LATIN1 = 1; // a flag
+const MOST_ATTEMPTS = 2 ** 32 - 1;
 const TEXTS_AT = 36;
 const STATE_AT = 2; // of a message's record: behind the length of its state
 const NOTHING = new Uint8Array(0);

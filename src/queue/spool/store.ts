@@ -63,9 +63,9 @@ export class SpoolStore {
 		return () => this.#events.off("change", listener);
 	}
 
-	/** Stores a message. @returns False if there is one with its id: nothing was stored. */
+	/** Stores a message. @returns False if there is one with its id, which stays: then `removePlace` is to be called. */
 	insert({ id, state, record }: NewMessage): Promise<boolean> {
-		// If the id is in use, a place in the schedule is left that belongs to no message. It goes when its time has come.
+		// If the id is in use, a place in the schedule is left that belongs to no message: see `removePlace`.
 		const put = (tables: Tables) => {
 			tables.schedule.put(state.due, id);
 			return tables.messages.insert(id, record);
@@ -94,9 +94,10 @@ export class SpoolStore {
 			for (const [due, id] of tables.schedule.due(now, most)) {
 				const message = readable(tables, id);
 				if (message === undefined || !isPlaceOf(due, message.state.due)) {
-					tables.schedule.remove(due, id); // of a damaged message, or of one whose id was in use
-					if (message === undefined && tables.messages.has(id))
-						tables.schedule.put(now + DAMAGED_PAUSE_MS, id);
+					tables.schedule.remove(due, id); // of a message that is damaged, or gone, or had an id that was in use
+					if (message !== undefined)
+						tables.schedule.put(message.state.due, id); // it is there, as a rule
+					else if (tables.messages.has(id)) tables.schedule.put(now + DAMAGED_PAUSE_MS, id);
 					continue;
 				}
 				const { state } = message;
@@ -116,7 +117,7 @@ export class SpoolStore {
 	async renew(ids: readonly string[], { owner, until }: Lease): Promise<void> {
 		await this.#database.write((tables) => {
 			for (const id of ids) {
-				const state = tables.states.get(id);
+				const state = takenState(tables, id);
 				if (state?.lease === owner) replace(tables, id, { ...state, due: until }, state);
 			}
 		});
@@ -126,7 +127,7 @@ export class SpoolStore {
 	async release(messages: readonly StoredMessage[], owner: string): Promise<void> {
 		await this.#database.write((tables) => {
 			for (const { id, state: before } of messages) {
-				const state = tables.states.get(id);
+				const state = takenState(tables, id);
 				if (state?.lease !== owner) continue;
 				const { lease: _, ...rest } = state;
 				replace(tables, id, { ...rest, due: before.due, attempts: before.attempts }, state);
@@ -140,8 +141,9 @@ export class SpoolStore {
 			const state = tables.states.get(id); // there is one, since it was taken
 			if (state === undefined) return undefined; // somebody else had it too, and was done before us
 			if (isLast) return removeMessage(tables, id, state);
-			const bits = Buffer.alloc((recipients + 7) >> 3);
-			bits.set(state.finished ?? []);
+			const before = state.finished ?? NOBODY;
+			const bits = Buffer.alloc(Math.max((recipients + 7) >> 3, before.length));
+			bits.set(before);
 			for (const index of finished) (bits[index >> 3] as number) |= 1 << (index & 7);
 			if (remaining(recipients, bits).length === 0) return removeMessage(tables, id, state);
 			const { lease, ...rest } = state;
@@ -193,12 +195,22 @@ export class SpoolStore {
 		return find(this.#database.tables, id);
 	}
 
-	/** True if the message of that id has its body in the file of that name. */
+	/** True if the message of that id has its body in the file of that name, or if nobody can say. */
 	isNamed(id: string, file: string): boolean {
 		if (id === "") return false; // LMDB knows no empty key
-		const { messages } = this.#database.tables;
-		messages.refresh();
-		return messages.get(id)?.state.file === file;
+		const { tables } = this.#database;
+		tables.messages.refresh();
+		const message = readable(tables, id);
+		return message === undefined ? tables.messages.has(id) : message.state.file === file;
+	}
+
+	/** Removes what the insert of a message has left whose id was in use. */
+	async removePlace(id: string, due: number): Promise<void> {
+		await this.#database.write((tables) => {
+			const message = readable(tables, id);
+			const isItsOwn = message === undefined ? tables.messages.has(id) : isPlaceOf(due, message.state.due);
+			if (!isItsOwn) tables.schedule.remove(due, id);
+		});
 	}
 
 	/** Some ids behind `after`, those that are due first coming first. */
@@ -251,8 +263,17 @@ function find({ messages, states }: Tables, id: string): StoredMessage | undefin
 
 /** A message; undefined if it is damaged, or was removed when it was. */
 function readable(tables: Tables, id: string): StoredMessage | undefined {
+	return unlessDamaged(() => find(tables, id));
+}
+
+/** The state of a message that was taken; undefined if it is damaged, or gone. */
+function takenState({ states }: Tables, id: string): State | undefined {
+	return unlessDamaged(() => states.get(id));
+}
+
+function unlessDamaged<T>(read: () => T): T | undefined {
 	try {
-		return find(tables, id);
+		return read();
 	} catch (error) {
 		if (error instanceof DamagedRecord) return undefined;
 		throw error;
@@ -287,4 +308,5 @@ function addToFiles({ totals }: Tables, bytes: number): void {
 }
 
 const FILES = "files";
+const NOBODY = new Uint8Array(0);
 const DAMAGED_PAUSE_MS = 60 * 60 * 1000; // nobody can deliver it, and it must not stand in front of the others for ever

@@ -16,7 +16,9 @@ export class Tables {
 	/** `files`: the bytes of all bodies in files. */
 	readonly totals: Table<number, string>;
 
+	/** @throws Error if the database has tables of a form that there is no more. */
 	constructor(root: RootTable) {
+		for (const name of root.getKeys({})) if (name === "packages") throw new Error(OTHER_FORM);
 		const byId = { encoding: "binary", keyEncoder: ids } as const;
 		const byPlace = { encoding: "binary", keyEncoder: places } as const;
 		this.messages = new MessageTable(root.openDB<Uint8Array, string>("messages", byId));
@@ -176,6 +178,7 @@ const timeBytes = new Uint8Array(time.buffer); // lowest byte first
 const TIME_BYTES = 8;
 const HIGHEST = TIME_BYTES - 1;
 const FIRST: Place = [0, ""];
+const OTHER_FORM = "another version of qmtp has made the spool, and must empty it";
 const LAST_ID = ":"; // behind all digits
 const NOTHING = new Uint8Array(0);
 const NO_OVERWRITE = { noOverwrite: true } as const;
