@@ -24,7 +24,7 @@ const LAYERS: readonly { readonly layer: number; readonly parts: readonly string
 	{
 		layer: 3,
 		parts: [
-			"queue/{queue,source,settlement,alarm,late-jobs,stored-package,receipt,adapters,pool}",
+			"queue/{queue,source,settlement,alarm,stored-package,receipt,adapters,pool}",
 			"routing/",
 			"access/",
 			"netstring/{streams,reader}",
@@ -206,7 +206,7 @@ const INDISPENSABLE = [
 	...[
 		"netstring/{decoder,encoder}",
 		"netstring/{streams,reader}",
-		"queue/{queue,source,settlement,alarm,late-jobs,stored-package,receipt,adapters,pool}",
+		"queue/{queue,source,settlement,alarm,stored-package,receipt,adapters,pool}",
 	],
 	...["queue/memory", "queue/discard", "queue/maildir", "queue/qmail-queue", "access/"],
 ];

@@ -8,7 +8,6 @@ import type { ConnectionOptions } from "node:tls";
 import { QueueError } from "../errors.js";
 import type { MessageInfo } from "../protocol/message-info.js";
 import { onlyOptions, wholeNumberOption } from "../protocol/options.js";
-import { LateJobs } from "./late-jobs.js";
 import type { Delivery, Queue } from "./queue.js";
 import { Connection } from "./rabbitmq/connection.js";
 import { declaring } from "./rabbitmq/declaration.js";
@@ -242,18 +241,16 @@ class Rabbitmq implements RabbitmqQueue {
 		return new RabbitmqDelivery(this.#place, message);
 	}
 
-	take(options: TakeOptions = {}): AsyncIterableIterator<Job> {
-		return new LateJobs(async () => {
-			const concurrency = wholeNumberOption(
-				"concurrency",
-				options.concurrency ?? DEFAULT_CONCURRENCY,
-				1,
-				MOST_PREFETCHED,
-			);
-			if (this.#closing !== null) throw brokerError("closing");
-			if (!this.#begun) await this.prepare();
-			return this.#jobs.take(options, concurrency);
-		});
+	async *take(options: TakeOptions = {}): AsyncIterableIterator<Job> {
+		const concurrency = wholeNumberOption(
+			"concurrency",
+			options.concurrency ?? DEFAULT_CONCURRENCY,
+			1,
+			MOST_PREFETCHED,
+		);
+		if (this.#closing !== null) throw brokerError("closing");
+		if (!this.#begun) await this.prepare();
+		yield* this.#jobs.take(options, concurrency);
 	}
 
 	async close(): Promise<void> {

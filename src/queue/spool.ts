@@ -9,7 +9,6 @@ import { resolve } from "node:path";
 import { QueueError } from "../errors.js";
 import type { MessageInfo } from "../protocol/message-info.js";
 import { onlyOptions, textOption, wholeNumberOption } from "../protocol/options.js";
-import { LateJobs } from "./late-jobs.js";
 import type { Delivery, Queue } from "./queue.js";
 import type { Job, Source, TakeOptions } from "./source.js";
 import { type DeliveryPlace, messageTooLarge, SpoolDelivery } from "./spool/delivery.js";
@@ -160,12 +159,10 @@ class Spool implements SpoolQueue {
 		return wait.then(() => new SpoolDelivery(spool.place, message)).catch(throwQueueError);
 	}
 
-	take(options: TakeOptions = {}): AsyncIterableIterator<Job> {
-		return new LateJobs(async () => {
-			const concurrency = wholeNumberOption("concurrency", options.concurrency ?? DEFAULT_CONCURRENCY, 1);
-			const { jobs } = await this.#opened();
-			return jobs.take(options, concurrency);
-		});
+	async *take(options: TakeOptions = {}): AsyncIterableIterator<Job> {
+		const concurrency = wholeNumberOption("concurrency", options.concurrency ?? DEFAULT_CONCURRENCY, 1);
+		const { jobs } = await this.#opened();
+		yield* jobs.take(options, concurrency);
 	}
 
 	async *list(): AsyncIterableIterator<SpooledMessage> {

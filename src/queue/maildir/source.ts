@@ -4,7 +4,6 @@ import { access, constants, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { QueueError, UsageError } from "../../errors.js";
 import { onlyOptions, textOption, wholeNumberOption } from "../../protocol/options.js";
-import { LateJobs, noJobs } from "../late-jobs.js";
 import type { Job, Source, TakeOptions } from "../source.js";
 import { NOT_THERE, queueError } from "./fault.js";
 import { type MaildirFileSystem, nodeFileSystem } from "./file-system.js";
@@ -134,22 +133,18 @@ class LockedMaildir implements MaildirSource {
 		return this.#preparation;
 	}
 
-	take(options: TakeOptions = {}): AsyncIterableIterator<Job> {
-		return new LateJobs(() => this.#begin(options));
-	}
-
-	async #begin(options: TakeOptions): Promise<AsyncGenerator<Job, undefined>> {
+	async *take(options: TakeOptions = {}): AsyncGenerator<Job, undefined> {
 		const concurrency = wholeNumberOption("concurrency", options.concurrency ?? DEFAULT_CONCURRENCY, 1);
 		const ending = [this.#closing.signal, ...(options.signal === undefined ? [] : [options.signal])];
-		if (options.signal?.aborted === true) return noJobs();
+		if (options.signal?.aborted === true) return;
 		if (this.#closing.signal.aborted) throw closed();
 		try {
 			await this.prepare();
 		} catch (error) {
-			if (ending.some(({ aborted }) => aborted)) return noJobs();
+			if (ending.some(({ aborted }) => aborted)) return;
 			throw error;
 		}
-		return this.#jobs.take(ending, concurrency);
+		yield* this.#jobs.take(ending, concurrency);
 	}
 
 	async close(): Promise<void> {

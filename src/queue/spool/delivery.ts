@@ -61,7 +61,7 @@ export class SpoolDelivery implements Delivery {
 		else if (this.#views.push(bytes) === MOST_VIEWS) this.#views = [Buffer.concat(this.#views)];
 	}
 
-	/** It is no async function, and neither is what it calls when it need not wait: each took 0.6 us a message. */
+	/** It is no async function, and calls none when it need not wait: each makes some promises more for a message. */
 	commit(envelope: Envelope): Promise<readonly QmtpResponse[]> {
 		if (this.#state !== "open") {
 			return Promise.reject(new UsageError("ERR_QMTP_ENDED", "commit() after commit() or abort()"));
