@@ -186,6 +186,14 @@ describe("take", () => {
 		expect((await waiting).value.attempts).toBe(1);
 	});
 
+	it("settles nothing after close, which would open the database again", async () => {
+		await store(1);
+		const job = await one(queue);
+		await queue.close();
+		await expect(job.settle([K])).rejects.toMatchObject({ code: "ERR_QMTP_QUEUE" });
+		expect(await spool.queue().stats()).toMatchObject({ messages: 1 });
+	});
+
 	it("has no more jobs out than it was told, and one more for each that is settled", async () => {
 		await store(5);
 		const taking = taken(queue, { concurrency: 2 });

@@ -18,9 +18,13 @@ export interface WireEnvelope {
 export function wireEnvelope({ sender, recipients }: Envelope, encoding: AddressEncoding): WireEnvelope {
 	const from = byteString(sender, encoding);
 	if (from === null) return { envelope: null, refusals: recipients.map(() => BAD_SENDER) };
-	const addresses = recipients.map((recipient) => byteString(recipient, encoding));
-	const to = addresses.filter((address) => address !== null);
-	const refusals = addresses.map((address) => (address === null ? BAD_RECIPIENT : null));
+	const to: string[] = [];
+	const refusals = recipients.map((recipient) => {
+		const address = byteString(recipient, encoding);
+		if (address === null) return BAD_RECIPIENT;
+		to.push(address);
+		return null;
+	});
 	return { envelope: to.length === 0 ? null : { sender: from, recipients: to }, refusals };
 }
 

@@ -23,9 +23,9 @@ export class SpoolJob implements Job {
 	readonly attempts: number;
 	readonly queuedAt: number;
 	readonly #settle: Settle;
-	readonly #numbers: readonly number[] | null; // of the recipients who are left, among all; null if all are
 	readonly #recipients: number; // of the message
 	readonly #left: number; // of them
+	readonly #finishedBefore: Uint8Array | undefined; // as in the state
 	readonly #now: () => number;
 	#settled = false;
 
@@ -39,9 +39,9 @@ export class SpoolJob implements Job {
 		this.id = message.id;
 		this.addressEncoding = latin1 === true ? "latin1" : "utf-8";
 		this.#recipients = recipients.length;
-		this.#numbers = finished === undefined ? null : remaining(recipients.length, finished);
-		const left = this.#numbers?.map((number) => recipients[number] as string) ?? recipients;
+		const left = remaining(recipients.length, finished).map((number) => recipients[number] as string);
 		this.#left = left.length;
+		this.#finishedBefore = finished;
 		this.envelope = { sender, recipients: left };
 		this.body = storedBody(message, bodies);
 		this.size = size;
@@ -68,8 +68,7 @@ export class SpoolJob implements Job {
 
 	/** The numbers of the recipients who are finished with. @param ends - For each of this job: true if it is. */
 	#finished(ends: readonly boolean[]): number[] {
-		const numbers = this.#numbers ?? remaining(this.#recipients, undefined);
-		return numbers.filter((_, index) => ends[index]);
+		return remaining(this.#recipients, this.#finishedBefore).filter((_, index) => ends[index]);
 	}
 }
 
@@ -89,12 +88,6 @@ export function storedBody(
 		file === undefined ? bytesBody(bytes.subarray(bodyAt, bodyAt + size)) : bodyInFile(bodies + file, size);
 	return Object.assign(body, ITERABLE);
 }
-
-const ITERABLE = {
-	[Symbol.asyncIterator](this: Body): AsyncIterator<Uint8Array> {
-		return ownChunks(this);
-	},
-};
 
 function bodyInFile(path: string, length: number): Body {
 	const chunks = () => readFile(path, length);
@@ -118,3 +111,9 @@ async function* readFile(path: string, length: number): AsyncGenerator<Uint8Arra
 function unreadable(cause: unknown): never {
 	throw new QueueError("ERR_QMTP_QUEUE", "cannot read the message (#4.3.0)", { cause });
 }
+
+const ITERABLE = {
+	[Symbol.asyncIterator](this: Body): AsyncIterator<Uint8Array> {
+		return ownChunks(this);
+	},
+};
